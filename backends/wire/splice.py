@@ -1,0 +1,120 @@
+"""One look at a client's body without parsing it whole, and byte-exact edits in it.
+
+Rule: a body is never parsed and written again. `peek` checks it and tells where the model name stands;
+`splice` replaces spans. Every byte outside an edited span reaches the upstream as the client sent it.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from backends.wire import scan, shapes
+from backends.wire.kinds import Kind
+from backends.wire.shapes import BadBody
+
+__all__ = ["MAX_DEPTH", "MAX_MODEL_LENGTH", "BadBody", "Peek", "json_string", "peek", "splice"]
+
+MAX_DEPTH = 128
+MAX_MODEL_LENGTH = 200
+_SLICE = 32 * 1024
+_WRONG_ENCODINGS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What routing needs of a request. `model_span`: the model's JSON string in the body, with its quotes."""
+
+    model: str | None
+    model_span: tuple[int, int] | None
+    stream: bool
+    kind: Kind
+
+
+def peek(kind: Kind, body: bytes, *, model_required: bool = True) -> Peek:
+    """Check a request body in one scan and tell model and stream.
+
+    Raises BadBody for everything that no upstream should be asked to judge: JSON that is malformed, of the
+    wrong encoding or nested too deep, well-known fields of a wrong type, a missing or doubled `model`. Fields
+    that are not known pass. With `model_required=False` the model may be absent, but not wrong.
+    """
+    _check_encoding(body)
+    head = shapes.decode(kind, body, model_required=model_required)
+    try:
+        spans = scan.top_level_values(body, b"model", MAX_DEPTH)
+    except scan.TooDeep:
+        raise _too_deep() from None
+    except scan.TooMany:
+        raise BadBody(
+            "The body holds more than 10,000 keys named `model`. Send a smaller body.", "model"
+        ) from None
+    if len(spans) > 1:
+        raise BadBody("The field `model` is given twice. Send it once.", "model")
+    if head.model is msgspec.UNSET:
+        return Peek(None, None, bool(head.stream), kind)
+    _check_model(head.model)
+    return Peek(head.model, spans[0], bool(head.stream), kind)
+
+
+def splice(body: bytes, edits: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """The body with each (start, end, replacement) applied; offsets are those of the original body.
+
+    Edits may come in any order and may not overlap; a wrong span raises ValueError.
+    """
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, replacement in sorted(edits, key=lambda edit: edit[:2]):
+        if not at <= start <= end <= len(body):
+            raise ValueError(f"The edit {start}..{end} overlaps another or lies outside the body.")
+        pieces += (body[at:start], replacement)
+        at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+def json_string(text: str) -> bytes:
+    """The text as a JSON string with its quotes, in UTF-8."""
+    return msgspec.json.encode(text)
+
+
+def _check_encoding(body: bytes) -> None:
+    if not body or body.isspace():
+        raise BadBody("The body is empty. Send a JSON object.")
+    if body.startswith(_WRONG_ENCODINGS) or b"\x00" in body[:4]:
+        raise BadBody("The body is not plain UTF-8. Send it as UTF-8 without a byte order mark.")
+    if body.isascii():
+        return
+    # In small slices: five times faster than at once, since the text that is made and thrown away stays in
+    # the cache.
+    view, at = memoryview(body), 0
+    try:
+        while at < len(body):
+            end = at + _SLICE
+            at += codecs.utf_8_decode(view[at:end], "strict", end >= len(body))[1]
+    except UnicodeDecodeError:
+        raise BadBody("The body is not valid UTF-8. Encode it as UTF-8.") from None
+
+
+def _check_model(model: str) -> None:
+    if not model.strip():
+        raise BadBody(
+            "The field `model` is empty. Name a model, for example one that GET /v1/models lists.", "model"
+        )
+    if len(model) > MAX_MODEL_LENGTH:
+        raise BadBody(f"The field `model` is longer than {MAX_MODEL_LENGTH} characters. Shorten it.", "model")
+    if not model.isprintable() and any(_is_control(char) for char in model):
+        raise BadBody("The field `model` holds control characters. Remove them.", "model")
+
+
+def _is_control(char: str) -> bool:
+    """C0, DEL, C1, and what breaks a line or turns its direction: names are shown in logs and pages."""
+    return (
+        char < " " or "\x7f" <= char <= "\x9f" or "\u2028" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+    )
+
+
+def _too_deep() -> BadBody:
+    return BadBody(f"The JSON nests deeper than {MAX_DEPTH} levels. Flatten it.")

@@ -1,0 +1,29 @@
+"""A home of its own for every test process, made before Django reads its settings (see addopts in pyproject.toml).
+
+Rule: a test run never sees the operator's PATCHBAY_HOME, keys, proxies or `.env`, and never leaves anything behind.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+os.umask(0o077)
+for _name in [name for name in os.environ if name.startswith("PATCHBAY_")]:
+    del os.environ[_name]
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+    os.environ.pop(_name, None)
+for _name in (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+):
+    os.environ.pop(_name, None)
+
+HOME = tempfile.mkdtemp(prefix="patchbay-tests-")
+os.environ["PATCHBAY_HOME"] = HOME
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
