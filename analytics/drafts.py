@@ -1,0 +1,96 @@
+"""A record while its request runs: filled in step by step, then handed to the recorder once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from backends.wire.kinds import Kind, Protocol
+from backends.wire.usage import Usage
+
+
+def new_request_id() -> str:
+    """A fresh `x-patchbay-request-id`, the record's key: `req_` and 24 hexadecimal digits."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    TRUNCATED = "truncated"
+    REJECTED = "rejected"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(slots=True)
+class AttemptDraft:
+    """One try at one upstream. Times are seconds on the monotonic clock."""
+
+    backend: str
+    account: str
+    model: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.monotonic)
+    duration_ms: float = 0.0
+    status: int | None = None
+    outcome: str = ""
+    verdict: str = ""
+    error: str = ""
+
+    def end(self, outcome: str, verdict: str, error: str = "") -> None:
+        """Fix how long it took and how it ended."""
+        self.duration_ms = (time.monotonic() - self.began) * 1000
+        self.outcome, self.verdict, self.error = outcome, verdict, error
+
+
+@dataclass(slots=True)
+class RecordDraft:
+    """One client request. `began` is when its headers were in, on the monotonic clock."""
+
+    id: str
+    protocol: Protocol
+    kind: Kind | None
+    method: str = ""
+    path: str = ""
+    client: str = ""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.monotonic)
+    duration_ms: float = 0.0
+    status: int | None = None
+    outcome: Outcome | None = None
+    lane: str = ""
+    stream: bool = False
+    model_asked: str = ""
+    model_used: str = ""
+    backend: str = ""
+    account: str = ""
+    key: str = ""
+    session: str = ""
+    usage: Usage | None = None
+    usage_is_final: bool = True
+    connect_ms: float | None = None
+    ttfb_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_ms: float | None = None
+    upstream_s: float = 0.0  # time spent waiting for upstreams, for the overhead
+    mutations: list[str] = field(default_factory=list)
+    error: str = ""
+    attempts: list[AttemptDraft] = field(default_factory=list)
+
+    def since_start_ms(self) -> float:
+        """Milliseconds since the request's headers were in."""
+        return (time.monotonic() - self.began) * 1000
+
+    def end(self, outcome: Outcome, error: str = "") -> bool:
+        """Fix the outcome and the duration. Only the first call counts; it returns True."""
+        if self.outcome is not None:
+            return False
+        self.outcome, self.duration_ms = outcome, self.since_start_ms()
+        self.error = self.error or error
+        return True
