@@ -1,0 +1,190 @@
+"""The whole configuration in force: routing, accounts and client keys, swapped as one.
+
+Rule: a request takes `keeper.current` once and works with that object to its end. One thread watches the
+version in the database and swaps a complete new snapshot in; nobody changes one in place. When the
+database cannot be read, the last snapshot stays in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from django.db import DatabaseError, connections
+
+from accounts.models import Account, ClientKey
+from accounts.redact import register_secrets
+from accounts.vault import Secret, VaultError
+from backends.addresses import BadBaseUrl
+from backends.config import DEMO_NAME, Routing
+from backends.models import ConfigVersion
+from backends.snapshot import load_routing
+from backends.tasks import in_database_thread
+
+logger = logging.getLogger("patchbay.config")
+POLL_SECONDS = 0.25
+CATCH_UP_SECONDS = 0.05  # however many requests are refused, the database is asked at most this often
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """One account as the pool sees it. `problem` says why its secret cannot be used, if it cannot."""
+
+    uid: str
+    alias: str
+    backend: str
+    kind: str
+    secret: Secret | None
+    is_paused: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeyConfig:
+    """One client key that has not been revoked."""
+
+    name: str
+    model_globs: tuple[str, ...]
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of everything. `pools` is keyed by backend name, `client_keys` by digest."""
+
+    version: int
+    routing: Routing
+    pools: Mapping[str, tuple[AccountConfig, ...]]
+    client_keys: Mapping[str, ClientKeyConfig]
+    has_client_keys: bool
+
+    def pool(self, backend: str) -> tuple[AccountConfig, ...]:
+        """The accounts of one backend, in order of alias; empty if it has none."""
+        return self.pools.get(backend, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The simulated backend of this process: where it listens and with how many accounts it is shown."""
+
+    url: str
+    accounts: int = 1
+    always: bool = False  # also beside real backends (`runproxy --demo`)
+
+
+def load_snapshot(demo: Demo | None = None) -> Snapshot:
+    """Read the database into a new snapshot. The version is read first: a change meanwhile loads again."""
+    version = ConfigVersion.current()
+    routing = load_routing()
+    if demo and (demo.always or not routing.backends):
+        routing = load_routing(demo.url)
+    pools = _pools(demo if DEMO_NAME in routing.backends else None)
+    register_secrets(a.secret.reveal() for pool in pools.values() for a in pool if a.secret)
+    return Snapshot(version, routing, MappingProxyType(pools), *_client_keys())
+
+
+def _pools(demo: Demo | None) -> dict[str, tuple[AccountConfig, ...]]:
+    pools: dict[str, tuple[AccountConfig, ...]] = {}
+    for row in Account.objects.select_related("backend").order_by("alias"):
+        config = _account_config(row)
+        pools[config.backend] = (*pools.get(config.backend, ()), config)
+    if demo and DEMO_NAME not in pools:
+        pools[DEMO_NAME] = tuple(
+            _demo_account(number, demo.accounts) for number in range(1, demo.accounts + 1)
+        )
+    return pools
+
+
+def _account_config(row: Account) -> AccountConfig:
+    secret, problem = None, ""
+    try:
+        secret = row.open_secret()
+    except (VaultError, BadBaseUrl) as exc:
+        problem = str(exc)
+    return AccountConfig(row.uid, row.alias, row.backend.name, row.kind, secret, row.is_paused, problem)
+
+
+def _demo_account(number: int, count: int) -> AccountConfig:
+    alias = DEMO_NAME if count == 1 else f"{DEMO_NAME}-{number}"
+    return AccountConfig(f"{DEMO_NAME}-{number}", alias, DEMO_NAME, Account.NONE, None)
+
+
+def _client_keys() -> tuple[Mapping[str, ClientKeyConfig], bool]:
+    rows = list(ClientKey.objects.all())
+    valid = {
+        row.digest: ClientKeyConfig(row.name, tuple(row.model_globs), row.expires_at)
+        for row in rows
+        if row.revoked_at is None
+    }
+    return MappingProxyType(valid), bool(rows)
+
+
+@dataclass
+class SnapshotKeeper:
+    """Holds the snapshot in force and the thread that renews it."""
+
+    demo: Demo | None = None
+    _current: Snapshot | None = None
+    _caught_up_at: float = float("-inf")
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot in force; loaded on first use."""
+        return self._current or self.reload()
+
+    def reload(self) -> Snapshot:
+        """Load now and swap."""
+        with self._reading:
+            self._current = load_snapshot(self.demo)
+            return self._current
+
+    async def catch_up(self) -> Snapshot:
+        """The snapshot, renewed first if the database holds a newer one.
+
+        For requests that are about to be refused: a key or a backend that was added a moment ago counts at once.
+        """
+        now = time.monotonic()
+        if now - self._caught_up_at >= CATCH_UP_SECONDS:
+            self._caught_up_at = now
+            await in_database_thread(self._renew)
+        return self.current
+
+    def _renew(self) -> None:
+        if ConfigVersion.current() != self.current.version:
+            self.reload()
+
+    def start(self) -> None:
+        """Watch the version in a thread of its own, until `stop()`."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._watch, name="config-watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+
+    def _watch(self) -> None:
+        failing = False
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                self._renew()
+                failing = False
+            except DatabaseError:
+                if not failing:
+                    logger.exception("The configuration cannot be read; the last one stays in force.")
+                failing = True
+        connections.close_all()
+
+
+keeper = SnapshotKeeper()

@@ -1,0 +1,55 @@
+"""System checks of the machine and the stored rows, each with an id and a hint."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
+
+from backends.addresses import BadBaseUrl, check_base_url
+
+FIXED_SQLITE = (3, 51, 3)
+
+
+@register()
+def sqlite_version(**kwargs: Any) -> list[CheckMessage]:
+    """patchbay.W001: a library with a known fault in the mode we use."""
+    vendors = {connections[alias].vendor for alias in connections}
+    if "sqlite" not in vendors or sqlite3.sqlite_version_info >= FIXED_SQLITE:
+        return []
+    return [
+        Warning(
+            f"SQLite {sqlite3.sqlite_version} has a rare fault in write-ahead logging that can damage a database.",
+            hint="Use a Python built with SQLite 3.51.3 or newer, or PostgreSQL (DATABASE_URL). Keep backups.",
+            id="patchbay.W001",
+        )
+    ]
+
+
+@register()
+def debug_is_off(**kwargs: Any) -> list[CheckMessage]:
+    """patchbay.E001: Django's debug pages show settings and local variables."""
+    if not settings.DEBUG:
+        return []
+    hint = "Set DEBUG = False. Patchbay has no setting that turns it on; look into router_site/settings.py."
+    return [Error("DEBUG is on beside stored keys.", hint=hint, id="patchbay.E001")]
+
+
+@register("database")
+def base_urls_are_allowed(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """patchbay.W002: a backend whose address is refused, for example in a restored database."""
+    from backends.models import Backend  # models are not loaded yet when this module is
+
+    if not databases or "default" not in databases:
+        return []
+    found: list[CheckMessage] = []
+    for row in Backend.objects.filter(is_enabled=True):
+        try:
+            check_base_url(row.base_url)
+        except BadBaseUrl as exc:
+            hint = "Change its base URL in the admin, or remove it: python manage.py backend remove NAME"
+            found.append(Warning(f"Backend {row.name} is left out: {exc}", hint=hint, id="patchbay.W002"))
+    return found

@@ -1,0 +1,27 @@
+"""Durations as people write them: `90d`, `12h`, `30m`, `45s`, `2w`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+_DURATION = re.compile(r"(\d{1,5})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """The time that `text` stands for, or None if it is not a duration above zero."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or int(match[1]) == 0:
+        return None
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def how_long_ago(moment: datetime, now: datetime) -> str:
+    """`3 days ago`, in its largest whole unit."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for name, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    return "just now"

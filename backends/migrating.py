@@ -1,0 +1,66 @@
+"""Bringing the databases up to date, once, however many processes start at the same moment."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+
+from backends.services import ServiceError
+
+LOCK_FILE = "migrate.lock"
+OUR_APPS = {"backends", "accounts", "analytics"}
+
+
+def migrate_if_needed() -> bool:
+    """Apply what is missing in any database; True if anything was. One process works, the others wait for it.
+
+    Raises ServiceError for a database that a newer Patchbay has changed.
+    """
+    if not any(_is_pending(alias) for alias in connections):
+        return False
+    with _one_at_a_time():
+        for alias in connections:
+            if _is_pending(alias):
+                call_command("migrate", database=alias, verbosity=0, interactive=False, skip_checks=True)
+    return True
+
+
+def _is_pending(alias: str) -> bool:
+    """Whether a database lacks migrations that this code needs.
+
+    Compares names only. Django's own executor would import every migration to find out, at each start.
+    """
+    applied = set(MigrationRecorder(connections[alias]).applied_migrations())
+    known = set(_known_migrations())
+    if newer := sorted(f"{app}.{name}" for app, name in applied - known if app in OUR_APPS):
+        raise ServiceError(
+            f"The database {alias} was made by a newer Patchbay ({', '.join(newer)})."
+            " Start that version, or restore the backup that belongs to this one."
+        )
+    return bool(known - applied)
+
+
+def _known_migrations() -> Iterator[tuple[str, str]]:
+    """(app, name) of every migration that comes with the installed apps."""
+    for config in apps.get_app_configs():
+        for path in (Path(config.path) / "migrations").glob("[!_]*.py"):
+            yield config.label, path.stem
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    handle = os.open(settings.PATCHBAY_HOME / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # releases the lock

@@ -1,0 +1,116 @@
+"""From rows to the frozen `Routing`: the backends' part of the snapshot."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from types import MappingProxyType
+
+from django.conf import settings
+
+from backends.addresses import BadBaseUrl, check_base_url
+from backends.config import (
+    DEMO_MODELS,
+    DEMO_NAME,
+    BackendConfig,
+    CatalogEntry,
+    RouteConfig,
+    Routing,
+    TargetConfig,
+    Timeouts,
+)
+from backends.models import Backend, CatalogModel, Route
+from backends.wire.kinds import Kind, Protocol
+
+logger = logging.getLogger("patchbay.config")
+
+ANTHROPIC_KINDS = frozenset({Kind.MESSAGES, Kind.COUNT_TOKENS})
+OPENAI_KINDS = frozenset({Kind.CHAT, Kind.EMBEDDINGS, Kind.COMPLETIONS})
+
+
+def load_routing(demo_url: str | None = None) -> Routing:
+    """Read the enabled backends and routes. With `demo_url`, the simulated backend is added to them."""
+    catalogs = _catalogs()
+    backends = [_backend_config(row, catalogs[row.pk]) for row in Backend.objects.filter(is_enabled=True)]
+    if demo_url and not any(backend and backend.name.lower() == DEMO_NAME for backend in backends):
+        backends.append(demo_backend(demo_url))
+    found = sorted((backend for backend in backends if backend), key=lambda backend: backend.name.lower())
+    return Routing(
+        backends=MappingProxyType({backend.name.lower(): backend for backend in found}),
+        routes=tuple(_route_config(row) for row in _enabled_routes()),
+        force_model=settings.PATCHBAY_FORCE_MODEL,
+        passthrough=settings.PATCHBAY_PASSTHROUGH,
+    )
+
+
+def demo_backend(url: str) -> BackendConfig:
+    """The simulated backend: it speaks every kind, so every client works with it."""
+    catalog = {
+        name: CatalogEntry(name, f"{name} (simulated by Patchbay)", 1_760_000_000) for name in DEMO_MODELS
+    }
+    return BackendConfig(
+        name=DEMO_NAME,
+        protocol=Protocol.OPENAI,
+        base=check_base_url(f"{url}/v1"),
+        kinds=frozenset(Kind),
+        preset=DEMO_NAME,
+        catalog=MappingProxyType(catalog),
+    )
+
+
+def backend_config(row: Backend) -> BackendConfig:
+    """One row with its stored catalog. Raises BadBaseUrl for an address that may not be contacted."""
+    entries = [_catalog_entry(model) for model in row.catalog.all()]
+    return _config_of(row, {entry.model.lower(): entry for entry in entries})
+
+
+def _backend_config(row: Backend, catalog: dict[str, CatalogEntry]) -> BackendConfig | None:
+    """None, and a log line, for a row whose address is refused: a restored database is checked as well."""
+    try:
+        return _config_of(row, catalog)
+    except BadBaseUrl as exc:
+        logger.error("Backend %s is left out: %s Change its base URL in the admin.", row.name, exc)
+        return None
+
+
+def _config_of(row: Backend, catalog: dict[str, CatalogEntry]) -> BackendConfig:
+    protocol = Protocol(row.protocol)
+    kinds = ANTHROPIC_KINDS if protocol is Protocol.ANTHROPIC else OPENAI_KINDS
+    return BackendConfig(
+        name=row.name,
+        protocol=protocol,
+        base=check_base_url(row.base_url),
+        kinds=kinds | {Kind.RESPONSES} if row.speaks_responses else kinds,
+        preset=row.preset,
+        model_globs=tuple(row.model_globs),
+        catalog=MappingProxyType(catalog),
+        timeouts=_timeouts(row),
+    )
+
+
+def _timeouts(row: Backend) -> Timeouts:
+    """The row's own seconds, else the setting's."""
+    names = ("connect", "first_byte", "first_byte_plain", "idle")
+    own = {name: getattr(row, f"{name}_timeout_s") for name in names}
+    return Timeouts(**{name: own[name] or settings.PATCHBAY_UPSTREAM_TIMEOUTS[name] for name in names})
+
+
+def _catalogs() -> defaultdict[int, dict[str, CatalogEntry]]:
+    catalogs: defaultdict[int, dict[str, CatalogEntry]] = defaultdict(dict)
+    for model in CatalogModel.objects.all():
+        catalogs[model.backend_id][model.model_id.lower()] = _catalog_entry(model)
+    return catalogs
+
+
+def _catalog_entry(model: CatalogModel) -> CatalogEntry:
+    created = int(model.created_at.timestamp()) if model.created_at else 0
+    return CatalogEntry(model.model_id, model.display_name, created)
+
+
+def _enabled_routes() -> list[Route]:
+    return list(Route.objects.filter(is_enabled=True).prefetch_related("targets__backend"))
+
+
+def _route_config(row: Route) -> RouteConfig:
+    targets = tuple(TargetConfig(target.backend.name, target.model) for target in row.targets.all())
+    return RouteConfig(row.pattern, targets)
