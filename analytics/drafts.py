@@ -87,6 +87,24 @@ class RecordDraft:
         """Milliseconds since the request's headers were in."""
         return (time.monotonic() - self.began) * 1000
 
+    def line(self) -> str:
+        """One line for the log."""
+        where = f"{self.backend}/{self.account}:{self.model_used}" if self.backend else "-"
+        timing = f"{self.duration_ms:.0f} ms"
+        outcome = self.outcome.value if self.outcome else ""
+        return " ".join(
+            (
+                self.id,
+                self.method,
+                self.path,
+                str(self.status or "-"),
+                outcome,
+                timing,
+                self.model_asked or "-",
+                where,
+            )
+        )
+
     def end(self, outcome: Outcome, error: str = "") -> bool:
         """Fix the outcome and the duration. Only the first call counts; it returns True."""
         if self.outcome is not None:

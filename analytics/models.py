@@ -1,0 +1,100 @@
+"""What happened: one final record per client request, one row per attempt.
+
+Rule: names are text and there are no foreign keys, in a database of its own. Deleting a backend never
+deletes history, and a full or slow history never touches the configuration.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RequestRecord(models.Model):
+    """The history row of one client request. Times are milliseconds; absent means it never came to that."""
+
+    id = models.CharField(primary_key=True, max_length=40, help_text="The x-patchbay-request-id.")
+    started_at = models.DateTimeField(db_index=True)
+    duration_ms = models.FloatField()
+    kind = models.CharField(
+        max_length=16, help_text="messages, chat, responses, embeddings, …; empty: never known"
+    )
+    status = models.PositiveSmallIntegerField(
+        null=True, help_text="HTTP status sent to the client, if one was."
+    )
+    outcome = models.CharField(max_length=16, db_index=True)
+    protocol = models.CharField(max_length=16)
+    lane = models.CharField(max_length=16, blank=True)
+    stream = models.BooleanField(default=False)
+    model_asked = models.CharField(max_length=200, blank=True)
+    model_used = models.CharField(max_length=200, blank=True)
+    backend = models.CharField(max_length=64, blank=True)
+    account = models.CharField(max_length=64, blank=True)
+    key = models.CharField("client key", max_length=64, blank=True)
+    session = models.CharField(max_length=80, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    fresh_input_tokens = models.BigIntegerField(null=True)
+    cache_read_tokens = models.BigIntegerField(null=True)
+    cache_write_5m_tokens = models.BigIntegerField(null=True)
+    cache_write_1h_tokens = models.BigIntegerField(null=True)
+    output_tokens = models.BigIntegerField(null=True, help_text="Includes the reasoning tokens.")
+    reasoning_tokens = models.BigIntegerField(null=True)
+    usage_source = models.CharField(max_length=10, default="none")
+    raw_usage = models.TextField(blank=True, help_text="The usage object as the provider sent it.")
+    connect_ms = models.FloatField(null=True)
+    ttfb_ms = models.FloatField(null=True, help_text="Until the first byte from upstream.")
+    ttft_ms = models.FloatField(null=True, help_text="Until the first content.")
+    overhead_ms = models.FloatField(null=True, help_text="Patchbay's own share of the time to first byte.")
+    mutations = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    method = models.CharField(max_length=8, blank=True)
+    path = models.CharField(max_length=200, blank=True)
+    client = models.CharField("user agent", max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = "request"
+        ordering = ["-started_at", "-id"]
+        indexes = [models.Index(fields=["-started_at", "-id"], name="record_newest_first")]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def input_tokens(self) -> int | None:
+        """All input, cache reads and writes included; None when the provider reported none."""
+        parts = (
+            self.fresh_input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+        )
+        return None if self.fresh_input_tokens is None else sum(part or 0 for part in parts)
+
+    @property
+    def cache_write_tokens(self) -> int | None:
+        """Cache writes of both lifetimes."""
+        if self.cache_write_5m_tokens is None:
+            return None
+        return self.cache_write_5m_tokens + (self.cache_write_1h_tokens or 0)
+
+
+class Attempt(models.Model):
+    """One try at one upstream."""
+
+    request_id = models.CharField(max_length=40, db_index=True)
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    duration_ms = models.FloatField()
+    backend = models.CharField(max_length=64)
+    account = models.CharField(max_length=64)
+    model = models.CharField(max_length=200)
+    status = models.PositiveSmallIntegerField(null=True)
+    outcome = models.CharField(max_length=32, help_text="ok, or the code of what went wrong.")
+    verdict = models.CharField(max_length=16, help_text="What came next: go_on, next_account, next_target, …")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["request_id", "number"]
+        constraints = [models.UniqueConstraint(fields=["request_id", "number"], name="attempt_once")]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} #{self.number}"
