@@ -1,18 +1,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/node
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench live clean
+.PHONY: help run test lint node-deps bench live clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run  ## install what is needed and start Patchbay
 	@exec $(BIN)/python manage.py runproxy
 
 test: $(VENV)/.dev  ## install the development set and run the whole suite
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev  ## style, types, import contracts, migrations
 	$(BIN)/ruff format --check .
@@ -21,6 +22,8 @@ lint: $(VENV)/.dev  ## style, types, import contracts, migrations
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+node-deps: $(NODE)/node_modules/.done  ## install the JavaScript SDKs that some tests use
+
 bench: $(VENV)/.dev  ## measure cost and speed beside other gateways (installs them)
 	@exec $(BIN)/python -m bench
 
@@ -28,7 +31,7 @@ live: $(VENV)/.dev  ## try Patchbay against a real model server with a tiny rand
 	@exec $(BIN)/python -m bench.live
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.work .live
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.work .live $(NODE)/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Patchbay needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
@@ -40,4 +43,8 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(NODE)/node_modules/.done: $(NODE)/package.json $(NODE)/package-lock.json
+	cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -176,9 +176,7 @@ class Dialer:
             raise
         return sock
 
-    async def _secure(
-        self, base: BaseUrl, sock: socket.socket, connection: Connection, until: float
-    ) -> None:
+    async def _secure(self, base: BaseUrl, sock: socket.socket, connection: Connection, until: float) -> None:
         where = f"{base.host}:{base.port}"
         try:
             async with asyncio.timeout_at(until):

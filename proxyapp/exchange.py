@@ -1,0 +1,225 @@
+"""One attempt: build the upstream request, send it, read the answer up to the commit point, classify it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from accounts.credentials import credential_headers
+from accounts.redact import redact, redact_body
+from accounts.snapshot import AccountConfig
+from backends.errors import UpstreamError
+from backends.routing import Target
+from backends.upstream import Deadlines, UpstreamResponse, current_upstream
+from backends.wire.errors import ApiError, error_body
+from backends.wire.kinds import Kind
+from backends.wire.splice import json_string, splice
+from backends.wire.tap import read_response, stream_tap
+from backends.wire.usage import Usage
+from proxyapp.call import ClientCall
+from proxyapp.errors import ProxyError
+from proxyapp.headers import client_headers, upstream_headers
+from proxyapp.policy import Fault, fault_of_status
+from proxyapp.relay import Relay
+
+MAX_PLAIN_BYTES = 64 * 2**20
+MAX_ERROR_BYTES = 2**20
+EXCERPT_CHARS = 2000
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What came of one attempt: an answer to pass on (`relay` or `body`), or an `error` of our own."""
+
+    fault: Fault
+    code: str  # for the attempt's row: "ok", "status_429", "connect_refused", …
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    relay: Relay | None = None
+    error: ProxyError | None = None
+    message: str = ""
+    usage: Usage | None = None
+    mutations: list[str] = field(default_factory=list)
+
+
+async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> Exchange:
+    """Send the request to one account. Only cancellation comes out as an exception."""
+    body, mutations = direct_body(call, target)
+    headers = upstream_headers(call.headers) + credential_headers(account, call.kind.protocol)
+    try:
+        async with _upstream_time(call):
+            response = await _send(call, target, headers, body)
+    except UpstreamError as exc:
+        return _no_answer(exc)
+    call.draft.ttfb_ms = call.draft.since_start_ms()
+    result = await _read_answer(call, response)
+    result.mutations = mutations + result.mutations
+    return result
+
+
+def direct_body(call: ClientCall, target: Target) -> tuple[bytes, list[str]]:
+    """The client's bytes, with the model's span replaced if the target names it otherwise."""
+    if call.peek.model == target.model:
+        return call.body, []
+    name, mutation = json_string(target.model), f"$.model={target.mutation}"
+    if call.peek.model_span is None:  # `--model` forces one that the client did not name at all
+        start = call.body.index(b"{") + 1
+        return splice(call.body, [(start, start, b'"model":' + name + b",")]), [mutation]
+    start, end = call.peek.model_span
+    return splice(call.body, [(start, end, name)]), [mutation]
+
+
+async def _send(
+    call: ClientCall, target: Target, headers: list[tuple[bytes, bytes]], body: bytes
+) -> UpstreamResponse:
+    timeouts = target.backend.timeouts
+    call.start_deadline(timeouts)
+    left = max(0.05, call.seconds_left)
+    wait = timeouts.first_byte if call.peek.stream else timeouts.first_byte_plain
+    return await current_upstream().send(
+        method="POST",
+        base=target.backend.base,
+        path=target.backend.path(call.kind),
+        query=call.query,
+        headers=headers,
+        body=body,
+        deadlines=Deadlines(min(timeouts.connect, left), min(wait, left), timeouts.idle),
+    )
+
+
+@asynccontextmanager
+async def _upstream_time(call: ClientCall) -> AsyncIterator[None]:
+    """Count what is spent waiting for upstream; the rest of the time is Patchbay's own overhead."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        call.draft.upstream_s += time.monotonic() - began
+
+
+async def _read_answer(call: ClientCall, response: UpstreamResponse) -> Exchange:
+    """Everything up to the commit point. The response is closed unless a relay took it over."""
+    relay = None
+    try:
+        async with _upstream_time(call):
+            if response.status >= 300 or response.status < 200:
+                return await _read_error(response)
+            if not call.peek.stream:
+                return await _read_plain(call.kind, response)
+            result = await _read_stream(call, response)
+            relay = result.relay
+            return result
+    except UpstreamError as exc:
+        return _broken_answer(str(exc), exc.code)
+    finally:
+        if relay is None:
+            response.close()
+
+
+async def _read_error(response: UpstreamResponse) -> Exchange:
+    status, headers = response.status, client_headers(response.headers)
+    if 300 <= status < 400:
+        message = (
+            f"The upstream answered with a redirect ({status}), which is never followed. Check the base URL."
+        )
+        error = ProxyError(502, message, code="upstream_redirect")
+        return Exchange(Fault.BACKEND, "upstream_redirect", status, headers, error=error, message=message)
+    body = await response.read(MAX_ERROR_BYTES)
+    safe = redact_body(body)
+    return Exchange(
+        fault_of_status(status),
+        f"status_{status}",
+        status,
+        headers,
+        body=safe,
+        message=_excerpt(safe),
+        mutations=[] if safe is body else ["response=redacted"],
+    )
+
+
+async def _read_plain(kind: Kind, response: UpstreamResponse) -> Exchange:
+    if _content_type(response).startswith("text/event-stream"):
+        return _broken_answer("it sent a stream although none was asked for", "wrong_content_type")
+    body = await response.read(MAX_PLAIN_BYTES)
+    facts = read_response(kind, body)
+    headers = client_headers(response.headers)
+    if facts.error is not None:
+        return _error_in_success(facts.error, headers, redact_body(body))
+    if not facts.valid:
+        return _broken_answer(
+            f"it sent no JSON: {_excerpt(body)!r}" if body else "the answer is empty", "bad_answer"
+        )
+    return Exchange(Fault.NONE, "ok", response.status, headers, body=body, usage=facts.usage)
+
+
+async def _read_stream(call: ClientCall, response: UpstreamResponse) -> Exchange:
+    content_type = _content_type(response)
+    if content_type and not content_type.startswith("text/event-stream"):
+        return await _not_a_stream(call.kind, response)
+    relay = Relay(response, stream_tap(call.kind), call.draft)
+    await relay.prime()
+    headers = client_headers(response.headers)
+    if relay.failed_early:
+        if relay.tap.error is None:
+            return _broken_answer(relay.failure, "empty_stream")
+        error = relay.tap.error
+        return _error_in_success(error, headers, error_body(call.kind.protocol, error, call.draft.id))
+    return Exchange(Fault.NONE, "ok", response.status, headers, relay=relay)
+
+
+async def _not_a_stream(kind: Kind, response: UpstreamResponse) -> Exchange:
+    """A stream was asked for and something else came: often an error object with status 200."""
+    body = await response.read(MAX_ERROR_BYTES)
+    facts = read_response(kind, body)
+    if facts.error is not None:
+        return _error_in_success(facts.error, client_headers(response.headers), redact_body(body))
+    return _broken_answer(
+        f"a stream was asked for, but it sent {_content_type(response)}", "wrong_content_type"
+    )
+
+
+def _error_in_success(error: ApiError, headers: dict[str, str], body: bytes) -> Exchange:
+    """An error that came with a 2xx status: judged and passed on as the status it stands for."""
+    fault = fault_of_status(error.status)
+    headers = headers | {"content-type": "application/json"}
+    message = redact(error.message)
+    return Exchange(
+        fault,
+        "error_in_success",
+        error.status,
+        headers,
+        body=body,
+        message=message,
+        mutations=["response=error-status"],
+    )
+
+
+def _broken_answer(why: str, code: str) -> Exchange:
+    """Upstream answered, but with nothing a client could use."""
+    message = f"The upstream's answer cannot be used: {redact(why)}. Try again, or run `backend test`."
+    error = ProxyError(502, message, code="upstream_bad_answer")
+    return Exchange(Fault.TRANSIENT, code, error=error, message=message)
+
+
+def _no_answer(exc: UpstreamError) -> Exchange:
+    fault = _FAULT_OF_CODE.get(exc.code) or _FAULT_BY_SENT[exc.request_sent]
+    message = redact(str(exc))
+    status = 400 if fault is Fault.REQUEST else 504 if exc.code in _TIMEOUTS else 502
+    return Exchange(fault, exc.code, error=ProxyError(status, message, code=exc.code), message=message)
+
+
+_FAULT_BY_SENT = {"none": Fault.TRANSIENT, "partly": Fault.TRANSIENT, "fully": Fault.AMBIGUOUS}
+_FAULT_OF_CODE = {"address_refused": Fault.BACKEND, "header_refused": Fault.REQUEST}
+_TIMEOUTS = {"connect_timeout", "send_timeout", "first_byte_timeout"}
+
+
+def _content_type(response: UpstreamResponse) -> str:
+    value = next((value for name, value in response.headers if name == b"content-type"), b"")
+    return value.decode("latin-1").strip().lower()
+
+
+def _excerpt(body: bytes) -> str:
+    return redact(body[:EXCERPT_CHARS].decode("utf-8", "replace"))

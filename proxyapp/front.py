@@ -1,0 +1,78 @@
+"""What a person is told first: by `runproxy` on the terminal and by `/` in a browser, from the same facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from accounts.pool import obstacle
+from accounts.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFact:
+    """One line about a backend."""
+
+    name: str
+    url: str
+    accounts: str
+    models: int
+
+
+def base_url() -> str:
+    """The URL that tools on this machine use."""
+    host = settings.PATCHBAY_HOST
+    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.PATCHBAY_PORT}"
+
+
+def sdk_environment(*, keys_needed: bool) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The two environment variables that point each SDK here. Without a key any text will do as one."""
+    key = "YOUR_CLIENT_KEY" if keys_needed else "patchbay"
+    return [
+        ("Anthropic SDKs, Claude Code", [("ANTHROPIC_BASE_URL", base_url()), ("ANTHROPIC_API_KEY", key)]),
+        ("OpenAI SDKs and tools", [("OPENAI_BASE_URL", f"{base_url()}/v1"), ("OPENAI_API_KEY", key)]),
+    ]
+
+
+def backend_facts(snapshot: Snapshot) -> list[BackendFact]:
+    """What is configured."""
+    facts = []
+    for backend in snapshot.routing.backends.values():
+        accounts = [
+            f"{a.alias} ({why})" if (why := obstacle(a)) else a.alias for a in snapshot.pool(backend.name)
+        ]
+        facts.append(BackendFact(backend.name, str(backend.base), ", ".join(accounts), len(backend.catalog)))
+    return facts
+
+
+def next_steps(snapshot: Snapshot, *, keys_needed: bool) -> list[tuple[str, str]]:
+    """What to do now: (why, command)."""
+    if not snapshot.routing.real_backends:
+        return [
+            (
+                "Add a backend; its key is asked for, not put on the command line",
+                "python manage.py backend add openai",
+            ),
+            ("Or a model server on this machine", "python manage.py backend add ollama"),
+            ("Until then the built-in simulated model answers", "python manage.py ask --model demo 'hello'"),
+        ]
+    steps = [("Try it", "python manage.py ask --model MODEL 'hello'")]
+    if not keys_needed:
+        steps.append(("Give each tool a key of its own", "python manage.py keys add NAME"))
+    return [*steps, ("See what happens", "python manage.py history --follow")]
+
+
+def front_page(snapshot: Snapshot, *, keys_needed: bool) -> str:
+    """The page at `/`."""
+    context = {
+        "version": settings.VERSION,
+        "base_url": base_url(),
+        "sdks": sdk_environment(keys_needed=keys_needed),
+        "backends": backend_facts(snapshot),
+        "is_demo": not snapshot.routing.real_backends,
+        "steps": next_steps(snapshot, keys_needed=keys_needed),
+    }
+    return render_to_string("front.html", context)

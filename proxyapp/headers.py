@@ -1,0 +1,66 @@
+"""Which headers pass, in both directions: open lists by prefix for the protocols' own, nothing else.
+
+Rule: the client's credential, cookies, hop-by-hop headers and whatever `Connection` nominates never go
+upstream; upstream's cookies, framing, redirects and organisation ids never come down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+Headers = list[tuple[bytes, bytes]]
+
+_UP_NAMES = frozenset(
+    (
+        b"accept",
+        b"user-agent",
+        b"content-type",
+        b"idempotency-key",
+        b"originator",
+        b"session-id",
+        b"thread-id",
+        b"conversation-id",
+        b"x-app",
+        b"x-title",
+        b"http-referer",
+        b"x-client-request-id",
+    )
+)
+_UP_PREFIXES = (b"anthropic-", b"openai-", b"x-stainless-", b"x-claude-code-", b"x-codex-", b"x-openai-")
+_DOWN_NAMES = frozenset(
+    (
+        b"content-type",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-should-retry",
+        b"request-id",
+        b"x-request-id",
+        b"x-generation-id",
+    )
+)
+_DOWN_PREFIXES = (b"anthropic-", b"openai-", b"x-ratelimit-", b"x-codex-", b"x-groq-")
+_NEVER_DOWN = frozenset(
+    (b"anthropic-organization-id", b"anthropic-workspace-id", b"openai-organization", b"openai-project")
+)
+
+
+def upstream_headers(client: Mapping[bytes, bytes]) -> Headers:
+    """What of the client's headers goes upstream. Names are lower case."""
+    nominated = {name.strip().lower() for name in client.get(b"connection", b"").split(b",")}
+    passing = [(name, value) for name, value in client.items() if _goes_up(name) and name not in nominated]
+    if b"user-agent" not in client:
+        passing.append((b"user-agent", b"patchbay"))
+    return passing
+
+
+def client_headers(upstream: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """What of upstream's headers reaches the client: content type, retry advice, rate limits, request ids."""
+    return {name.decode(): value.decode("latin-1") for name, value in upstream if _comes_down(name)}
+
+
+def _goes_up(name: bytes) -> bool:
+    return name in _UP_NAMES or name.startswith(_UP_PREFIXES)
+
+
+def _comes_down(name: bytes) -> bool:
+    return name in _DOWN_NAMES or (name.startswith(_DOWN_PREFIXES) and name not in _NEVER_DOWN)

@@ -1,0 +1,56 @@
+"""The ASGI application: gate, then the API's lean handler, static files or Django's pages; WebSockets refused.
+
+It depends on no server: nothing here needs lifespan events, and everything is made at its first use.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.umask(0o077)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "router_site.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402  (settings first)
+
+_pages: Any = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+from router_site.gate import Gate  # noqa: E402
+from router_site.gate_config import GateConfig  # noqa: E402
+from router_site.handler import ApiHandler  # noqa: E402
+from router_site.rejections import record_rejection  # noqa: E402
+from router_site.runtime import runtime  # noqa: E402
+from router_site.server.hub import Application, Receive, Scope, Send  # noqa: E402
+from router_site.static_files import StaticFiles  # noqa: E402
+
+_api: Application = ApiHandler()
+_static: Application = StaticFiles()
+
+
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Which of the applications answers a path."""
+    if not runtime.is_running:
+        await runtime.ensure()
+    path: str = scope["path"]
+    if path.startswith("/admin/") or path == "/admin":
+        await _pages(scope, receive, send)
+    elif path.startswith(settings.STATIC_URL):
+        await _static(scope, receive, send)
+    else:
+        await _api(scope, receive, send)
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """No page has one yet: refused before it is accepted."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})
+
+
+application = Gate(
+    ProtocolTypeRouter({"http": http, "websocket": websocket}),
+    GateConfig.from_settings(),
+    on_rejected=record_rejection,
+)

@@ -1,0 +1,102 @@
+"""`runproxy`: the server."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.checks import stored_secrets_open
+from accounts.client_auth import keys_required
+from accounts.services import login_link_make
+from accounts.snapshot import keeper
+from backends.migrating import migrate_if_needed
+from backends.services import ServiceError
+from proxyapp.checks import open_bind_without_key
+from proxyapp.front import backend_facts, base_url, next_steps, sdk_environment
+from proxyapp.relay import shut_down_relays
+from router_site.flags import add_flags
+from router_site.rejections import record_rejection
+from router_site.runtime import runtime
+from router_site.server import BindError, Limits, bind, serve
+
+
+class Command(BaseCommand):
+    help = "Start Patchbay: migrate, make missing secrets, listen, and print what to do next."
+    suppressed_base_arguments = {
+        *("--version", "-v", "--verbosity", "--settings", "--pythonpath", "--traceback", "--force-color")
+    }
+    requires_system_checks: list[str] = []  # the ones that matter at start are run below, in one line each
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_flags(parser)
+        parser.add_argument(
+            "--no-open", action="store_true", help="never open a browser (nothing does so now)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit 0 after a drain, 1 when forced or the port is taken, 2 for wrong use."""
+        self._prepare()
+        from router_site.admission import admit
+        from router_site.asgi import application
+
+        limits = Limits(max_body=settings.PATCHBAY_MAX_BODY_MB * 2**20)
+        try:
+            listener = bind(
+                settings.PATCHBAY_HOST, settings.PATCHBAY_PORT, socket_buffer=limits.socket_buffer
+            )
+        except BindError as exc:
+            raise CommandError(str(exc)) from exc
+        login_link = f"{base_url()}/admin/login-link/{login_link_make()}/"
+        runtime.prepare()
+
+        def ready() -> None:
+            runtime.start()
+            self._greet(login_link)
+
+        code = serve(
+            application,
+            host=settings.PATCHBAY_HOST,
+            port=settings.PATCHBAY_PORT,
+            limits=limits,
+            listener=listener,
+            admit=admit,
+            drain_seconds=settings.PATCHBAY_DRAIN_SECONDS,
+            on_ready=ready,
+            on_shutdown=shut_down_relays,
+            on_stop=runtime.stop,
+            on_rejected=record_rejection,
+        )
+        sys.exit(code)
+
+    def _prepare(self) -> None:
+        """Everything that may refuse the start. Nothing listens yet."""
+        try:
+            migrate_if_needed()
+        except ServiceError as exc:
+            raise CommandError(str(exc)) from exc
+        problems = stored_secrets_open() + open_bind_without_key()
+        if problems:
+            raise CommandError(
+                " ".join(f"{problem.msg} {problem.hint}" for problem in problems), returncode=2
+            )
+
+    def _greet(self, login_link: str) -> None:
+        snapshot = keeper.current
+        needed = keys_required(snapshot)
+        write = self.stdout.write
+        write(f"Patchbay {settings.VERSION} listens on {base_url()}")
+        for title, variables in sdk_environment(keys_needed=needed):
+            write(f"\n{title}:")
+            for name, value in variables:
+                write(f"  export {name}={value}")
+        write("\nBackends:")
+        for fact in backend_facts(snapshot):
+            write(f"  {fact.name}: {fact.url}, accounts: {fact.accounts or 'none'}")
+        write("\nNext:")
+        for why, command in next_steps(snapshot, keys_needed=needed):
+            write(f"  {why}:\n    {command}")
+        write(f"\nAdmin, for the next 15 minutes, once: {login_link}")
+        self.stdout.flush()

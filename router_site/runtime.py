@@ -1,0 +1,87 @@
+"""What runs beside the requests of one process: started before or with the first request, stopped when it is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from django.conf import settings
+
+from accounts.catalogs import keep_catalogs_fresh
+from accounts.snapshot import Demo, keeper
+from analytics.recorder import recorder
+from backends.tasks import in_database_thread, spawn
+from backends.upstream import current_upstream
+
+
+class Runtime:
+    """The configuration watcher, the history writer, the catalog refresher and, while needed, the demo provider.
+
+    `prepare()` outside the event loop, `start()` inside; or `ensure()` alone, for a server that knows neither.
+    """
+
+    def __init__(self) -> None:
+        self.is_running = False
+        self._is_prepared = False
+        self._demo_listener: socket.socket | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._starting: asyncio.Lock | None = None
+
+    def prepare(self) -> None:
+        """Load the configuration and start the threads. Uses the database, so never in the event loop."""
+        if settings.PATCHBAY_DEMO or not keeper.reload().routing.backends:
+            self._open_demo()
+        keeper.start()
+        recorder.start()
+        self._is_prepared = True
+
+    def start(self) -> None:
+        """Start the tasks, in the server's loop."""
+        self._tasks.append(spawn(keep_catalogs_fresh(), name="catalogs"))
+        if self._demo_listener is not None:
+            self._tasks.append(spawn(_serve_demo(self._demo_listener), name="demo-provider"))
+        self.is_running = True
+
+    async def ensure(self) -> None:
+        """Prepare and start, once, whoever comes first."""
+        self._starting = self._starting or asyncio.Lock()
+        async with self._starting:
+            if not self._is_prepared:
+                await in_database_thread(self.prepare)
+            if not self.is_running:
+                self.start()
+
+    async def stop(self) -> None:
+        """Called when all requests have ended: the last rows are written, connections closed."""
+        self.is_running = self._is_prepared = False
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        await current_upstream().aclose()
+        await in_database_thread(self._stop_threads)
+
+    def _stop_threads(self) -> None:
+        keeper.stop()
+        recorder.stop()
+
+    def _open_demo(self) -> None:
+        """Listen at once, so that the demo's URL is in the snapshot before a request can ask for it."""
+        self._demo_listener = socket.create_server(("127.0.0.1", 0))
+        host, port = self._demo_listener.getsockname()[:2]
+        always = settings.PATCHBAY_DEMO
+        keeper.demo = Demo(f"http://{host}:{port}", accounts=3 if always else 1, always=always)
+        keeper.reload()
+
+
+async def _serve_demo(listener: socket.socket) -> None:
+    from backends.simulator import Simulator  # only where it is needed: it costs memory and start-up time
+
+    simulator = Simulator(demo=True)
+    await simulator.start(listener=listener)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await simulator.stop()
+
+
+runtime = Runtime()

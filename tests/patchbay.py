@@ -1,0 +1,155 @@
+"""A real Patchbay for the tests: `manage.py runproxy` as a process, with a home of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+START_SECONDS = 40.0
+
+
+@dataclass
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Patchbay:
+    """`with Patchbay() as patchbay: …`. `settings` become environment variables, `flags` follow `runproxy`."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="patchbay-")))
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Patchbay:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Base URL without a version."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """Everything the server has printed so far, both streams."""
+        path = self.home / "server.log"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the server and for every command."""
+        own = {"PATCHBAY_HOME": str(self.home), "PATCHBAY_PORT": str(self.port), "NO_COLOR": "1"}
+        return {**os.environ, "PYTHONWARNINGS": "default", **own, **self.settings}
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.home / "server.log").open("ab") as log:
+            command = [sys.executable, "manage.py", "runproxy", *self.flags]
+            self.process = subprocess.Popen(
+                command, cwd=PROJECT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"runproxy ended with {self.process.returncode}:\n{self.log}")
+            try:
+                if self.get("/livez").status == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"runproxy did not answer within {START_SECONDS} s:\n{self.log}")
+
+    def stop(self, *, timeout: float = 20.0) -> int:
+        """SIGTERM, wait, return the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"runproxy did not stop:\n{self.log}") from None
+
+    def manage(self, *words: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a management command on this home. With `check`, its exit code must be 0."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=PROJECT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{words} exited {done.returncode}: {done.stderr}{done.stdout}")
+        return done
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET, whatever the status."""
+        return self.request("GET", path, None, headers)
+
+    def post(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+        """POST `body` (bytes as they are, all else as JSON), whatever the status."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.request("POST", path, data, {"content-type": "application/json", **(headers or {})})
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def history(self, count: int = 1, *, timeout: float = 10.0) -> list[dict[str, Any]]:
+        """All history rows, oldest first, once there are at least `count`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            lines = self.manage("history", "--json", "--limit", "1000").stdout.splitlines()
+            if len(lines) >= count or time.monotonic() > deadline:
+                return [json.loads(line) for line in lines]
+            time.sleep(0.1)
