@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -11,10 +12,15 @@ from enum import StrEnum
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.usage import Usage
 
+_ids = random.Random(secrets.randbits(256))
+
 
 def new_request_id() -> str:
-    """A fresh `x-patchbay-request-id`, the record's key: `req_` and 24 hexadecimal digits."""
-    return f"req_{secrets.token_hex(12)}"
+    """A fresh `x-patchbay-request-id`, the record's key: `req_` and 24 hexadecimal digits.
+
+    Unique, not secret: one read of the system's randomness per process, since each costs a system call.
+    """
+    return f"req_{_ids.getrandbits(96):024x}"
 
 
 class Outcome(StrEnum):

@@ -11,11 +11,14 @@ import logging
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Model
 
-from accounts.redact import redact
-from analytics.drafts import AttemptDraft, RecordDraft
+from analytics.draft_rows import Row, Value, attempt_row, record_row
+from analytics.drafts import RecordDraft
 from analytics.models import Attempt, RequestRecord
 
 logger = logging.getLogger("patchbay.history")
@@ -23,7 +26,6 @@ logger = logging.getLogger("patchbay.history")
 BATCH_ROWS = 500
 BATCH_SECONDS = 0.2
 QUEUE_ROWS = 10_000
-_MAX_INT = 2**63 - 1
 
 
 @dataclass
@@ -130,81 +132,31 @@ def _is_unavailable(exc: DatabaseError) -> bool:
 
 def _insert(batch: list[RecordDraft]) -> None:
     """Replays are harmless: the ids are unique and conflicts are ignored."""
-    attempts = [_attempt_row(d.id, n, a) for d in batch for n, a in enumerate(d.attempts, start=1)]
-    with transaction.atomic(using="history"):
-        RequestRecord.objects.bulk_create([_record_row(draft) for draft in batch], ignore_conflicts=True)
-        Attempt.objects.bulk_create(attempts, ignore_conflicts=True)
+    connection = connections["history"]
+    attempts = [attempt_row(d.id, n, a) for d in batch for n, a in enumerate(d.attempts, start=1)]
+    with transaction.atomic(using="history"), connection.cursor() as cursor:
+        _insert_rows(cursor, RequestRecord, [record_row(draft) for draft in batch])
+        _insert_rows(cursor, Attempt, attempts)
 
 
-def _record_row(draft: RecordDraft) -> RequestRecord:
-    usage = draft.usage
-    return RequestRecord(
-        id=draft.id,
-        started_at=draft.started_at,
-        duration_ms=draft.duration_ms,
-        kind=draft.kind.value if draft.kind else "",
-        status=draft.status,
-        outcome=draft.outcome.value if draft.outcome else "error",
-        protocol=draft.protocol.value,
-        lane=draft.lane,
-        stream=draft.stream,
-        model_asked=_text(draft.model_asked, 200),
-        model_used=_text(draft.model_used, 200),
-        backend=draft.backend,
-        account=draft.account,
-        key=draft.key,
-        session=_text(draft.session, 80),
-        attempts=len(draft.attempts),
-        fresh_input_tokens=_count(usage.fresh_input) if usage else None,
-        cache_read_tokens=_count(usage.cache_read) if usage else None,
-        cache_write_5m_tokens=_count(usage.cache_write_5m) if usage else None,
-        cache_write_1h_tokens=_count(usage.cache_write_1h) if usage else None,
-        output_tokens=_count(usage.output) if usage else None,
-        reasoning_tokens=_count(usage.reasoning) if usage else None,
-        usage_source=_usage_source(draft),
-        raw_usage=_text(usage.raw.decode("utf-8", "replace"), 4000) if usage else "",
-        connect_ms=draft.connect_ms,
-        ttfb_ms=draft.ttfb_ms,
-        ttft_ms=draft.ttft_ms,
-        overhead_ms=draft.overhead_ms,
-        mutations=", ".join(draft.mutations),
-        error=_text(redact(draft.error), 2000),
-        method=_text(draft.method, 8),
-        path=_text(draft.path, 200),
-        client=_text(draft.client, 200),
-    )
+def _insert_rows(cursor: CursorWrapper, model: type[Model], rows: list[Row]) -> None:
+    """One prepared statement for all rows: a third of what building model instances and their SQL costs."""
+    if not rows:
+        return
+    operations = connections["history"].ops
+    columns = list(rows[0])
+    names = ", ".join(operations.quote_name(column) for column in columns)
+    marks = ", ".join(["%s"] * len(columns))
+    table = operations.quote_name(model._meta.db_table)
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    cursor.executemany(statement, [[_adapted(row[column]) for column in columns] for row in rows])
 
 
-def _usage_source(draft: RecordDraft) -> str:
-    """What a provider reported before a stream was cut is a lower bound, so it counts as an estimate."""
-    if draft.usage is None:
-        return "none"
-    return "reported" if draft.usage_is_final else "estimated"
-
-
-def _attempt_row(request_id: str, number: int, attempt: AttemptDraft) -> Attempt:
-    return Attempt(
-        request_id=request_id,
-        number=number,
-        started_at=attempt.started_at,
-        duration_ms=attempt.duration_ms,
-        backend=attempt.backend,
-        account=attempt.account,
-        model=_text(attempt.model, 200),
-        status=attempt.status,
-        outcome=attempt.outcome[:32],
-        verdict=attempt.verdict,
-        error=_text(redact(attempt.error), 2000),
-    )
-
-
-def _text(value: str, limit: int) -> str:
-    """What every database can store: no NUL, no lone surrogate, at most `limit` characters."""
-    return value[:limit].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def _count(value: int) -> int:
-    return max(0, min(value, _MAX_INT))
+def _adapted(value: Value) -> Value:
+    """A time as the database's own kind of time."""
+    if isinstance(value, datetime):
+        return connections["history"].ops.adapt_datetimefield_value(value)
+    return value
 
 
 recorder = Recorder()
