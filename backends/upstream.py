@@ -91,11 +91,12 @@ class PoolTransport(httpx.AsyncBaseTransport):
 class UpstreamResponse:
     """An answer whose headers are in. Iterate once for the decoded body, or `read()` it."""
 
-    __slots__ = ("_body", "_exchange", "headers", "resent", "reused", "status")
+    __slots__ = ("_body", "_exchange", "connect_seconds", "headers", "resent", "reused", "status")
 
     def __init__(self, exchange: Exchange) -> None:
         encoding = content_encoding(exchange.headers)
         self.status: int = exchange.status
+        self.connect_seconds: float = exchange.connect_seconds
         self.reused: bool = exchange.reused  # it came over a connection that had served before
         self.resent: bool = (
             exchange.resent

@@ -54,6 +54,7 @@ async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> 
             response = await _send(call, target, headers, body)
     except UpstreamError as exc:
         return _no_answer(exc)
+    call.draft.connect_ms = response.connect_seconds * 1000
     call.draft.ttfb_ms = call.draft.since_start_ms()
     result = await _read_answer(call, response)
     result.mutations = mutations + result.mutations

@@ -35,6 +35,7 @@ class Exchange:
         "_waiter",
         "buffered",
         "complete",
+        "connect_seconds",
         "deadlines",
         "error",
         "headers",
@@ -58,6 +59,7 @@ class Exchange:
         self.request = request
         self.deadlines = deadlines
         self.peer = peer  # "host:port", for messages
+        self.connect_seconds = 0.0  # until a connection was there: 0 for a kept one
         self.sent = False  # the whole request has left this process
         self.touched = False  # at least one byte came back
         self.until_close = False  # the body has no length: it ends when the connection does

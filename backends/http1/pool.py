@@ -62,8 +62,10 @@ class ConnectionPool:
         A kept connection that turns out to be closed by the upstream is no failure of the request: it is sent
         once more, on a new connection, and the exchange says so (`resent`).
         """
+        began = self._loop.time()
         connection = await self._checkout(base, deadlines.connect, fresh=False)
         exchange = connection.start(request, deadlines)
+        exchange.connect_seconds = self._loop.time() - began
         try:
             await exchange.answered()
         except (NoAnswer, SendFailed) as error:
@@ -71,8 +73,10 @@ class ConnectionPool:
                 raise
         else:
             return exchange
+        began = self._loop.time()
         connection = await self._checkout(base, deadlines.connect, fresh=True)
         exchange = connection.start(request, deadlines)
+        exchange.connect_seconds = self._loop.time() - began
         exchange.resent = True
         await exchange.answered()
         return exchange

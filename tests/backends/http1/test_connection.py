@@ -150,7 +150,7 @@ def abrupt_refusal(listener: socket.socket) -> None:
 async def test_an_error_followed_by_a_reset_at_once_is_read(send: Send) -> None:
     for _ in range(20):
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            server = threading.Thread(target=abrupt_refusal, args=(listener,))
+            server = threading.Thread(target=abrupt_refusal, args=(listener,), daemon=True)
             server.start()
             exchange = await send(check_base_url(f"http://127.0.0.1:{listener.getsockname()[1]}"), BIG)
             assert (exchange.status, await text(exchange)) == (413, b"too large")
