@@ -1,0 +1,7 @@
+"""OpenAI Responses."""
+
+from __future__ import annotations
+
+from backends.wire.openai_responses.tap import ResponsesTap
+
+__all__ = ["ResponsesTap"]
