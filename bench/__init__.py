@@ -1,0 +1,13 @@
+"""Patchbay beside other gateways, measured in one run on this machine: `python -m bench --help`.
+
+    __main__.py   the command line and the order of things
+    subjects.py   what is measured: straight to the upstream, nginx, Patchbay     peers.py   LiteLLM, Portkey
+    install.py    how each of them gets onto this machine, by package name
+    process.py    a started subject, pinned to a core     proc.py   CPU time and memory of its process tree
+    load.py       the load generator, a process of its own     client.py   its HTTP client     jobs.py   its orders
+    driver.py     the other end of the load generator     scenarios.py   which loads there are
+    measure.py    one subject through all of them     stats.py   percentiles     targets.py   what is good enough
+    report.py     RESULTS.md     machine.py   where it ran
+
+Rules: only this machine's loopback; every answer is checked; a subject that cannot run is named in the table.
+"""
