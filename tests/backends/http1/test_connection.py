@@ -198,6 +198,8 @@ async def test_reset_while_the_body_is_going_out(send: Send) -> None:
 async def test_an_upstream_that_hangs_up_while_the_body_waits_to_go_out(send: Send) -> None:
     async def script(connection: RawConnection) -> None:
         await connection.reader.readuntil(b"\r\n\r\n")
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.3)  # until nothing more fits on the way
         connection.writer.write_eof()
         await connection.ended.wait()
 

@@ -107,6 +107,15 @@ async def test_a_slow_reader_does_not_run_into_the_idle_deadline(send: Send) -> 
         exchange.close()
 
 
+async def test_no_deadline_runs_while_nobody_waits(send: Send) -> None:
+    async with RawServer(says_and_stays(CHUNKED + b"5\r\nhello\r\n")) as server:
+        exchange = await send(server.base, deadlines=Deadlines(20, first_byte=0.4, idle=0.2))
+        await asyncio.sleep(0.6)
+        assert exchange.error is None
+        assert await anext(exchange) == b"hello"
+        exchange.close()
+
+
 async def test_the_idle_deadline_holds_when_it_is_the_longer_one(send: Send) -> None:
     """The timer was set for the response headers and has to be set once more."""
     async with RawServer(says_and_stays(CHUNKED)) as server:

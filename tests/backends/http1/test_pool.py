@@ -264,6 +264,30 @@ async def test_a_waiter_that_leaves_passes_on_what_it_was_given(turns: int) -> N
         await settled(pool)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_waiter_that_leaves_passes_on_the_place_it_was_given(turns: int) -> None:
+    """The same where the connection is closed instead of handed on."""
+    pool = ConnectionPool(limits=PoolLimits(connections=1))
+
+    async def script(connection: RawConnection) -> None:
+        await connection.request()
+        await connection.send(CHUNKED)
+        await connection.gone()
+
+    async with RawServer(script) as server:
+        held = await ask(pool, server)
+        leaver = asyncio.create_task(ask(pool, server))
+        await asyncio.sleep(0)
+        held.close()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaver.cancel()
+        await asyncio.gather(leaver, return_exceptions=True)
+        await settled(pool)
+        (await ask(pool, server)).close()
+        await settled(pool)
+
+
 class DyingDialer(Dialer):
     """Its first connection is gone before anyone can use it."""
 
