@@ -114,7 +114,10 @@ async def _read_answer(call: ClientCall, response: UpstreamResponse) -> Exchange
             relay = result.relay
             return result
     except UpstreamError as exc:
-        return _broken_answer(str(exc), exc.code)
+        broken = _broken_answer(str(exc), exc.code)
+        if 200 <= response.status < 300 and not call.peek.stream:
+            broken.fault = Fault.BILLED
+        return broken
     finally:
         if relay is None:
             response.close()

@@ -32,6 +32,7 @@ class Fault(StrEnum):
     ACCOUNT = "account"  # key refused, quota spent, rate limit: another account may do better
     TRANSIENT = "transient"  # overloaded, broken answer, no connection: safe to try again
     AMBIGUOUS = "ambiguous"  # sent in full, no answer: it may have been billed
+    BILLED = "billed"  # a success that broke off: worked on and charged, so never sent again
     BACKEND = "backend"  # redirects, refused address: every account of it would get the same
 
 
@@ -63,7 +64,7 @@ def verdict(fault: Fault, options: Options) -> Move:
     """The next step after an attempt that ended in `fault`."""
     if fault is Fault.NONE:
         return Move.GO_ON
-    if options.attempts_left <= 0 or fault is Fault.REQUEST:
+    if options.attempts_left <= 0 or fault in (Fault.REQUEST, Fault.BILLED):
         return Move.GIVE_UP
     if fault is Fault.AMBIGUOUS and options.ambiguous_before:
         return Move.GIVE_UP

@@ -47,6 +47,7 @@ def test_statuses_are_read_as_somebodys_fault(status: int, fault: Fault) -> None
         (Fault.ACCOUNT, Move.GIVE_UP, Move.NEXT_ACCOUNT, Move.NEXT_TARGET),
         (Fault.TRANSIENT, Move.SAME_ACCOUNT, Move.NEXT_ACCOUNT, Move.NEXT_TARGET),
         (Fault.AMBIGUOUS, Move.GIVE_UP, Move.NEXT_ACCOUNT, Move.NEXT_TARGET),
+        (Fault.BILLED, Move.GIVE_UP, Move.GIVE_UP, Move.GIVE_UP),
         (Fault.BACKEND, Move.GIVE_UP, Move.GIVE_UP, Move.NEXT_TARGET),
     ],
 )

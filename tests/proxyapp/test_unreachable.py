@@ -58,10 +58,12 @@ def test_a_stream_that_falls_silent_ends_with_an_error_event(
     assert b"[DONE]" not in answer.body
 
 
-def test_an_answer_that_stops_in_the_middle_is_502(patchbay: Patchbay, upstream: SimulatorThread) -> None:
-    upstream.script(["cut@b50", "cut@b50"])
+def test_an_answer_that_stops_in_the_middle_was_billed_and_is_not_sent_again(
+    patchbay: Patchbay, upstream: SimulatorThread
+) -> None:
+    upstream.script(["cut@b50"])
     answer = patchbay.post(CHAT, BODY)
-    assert answer.status == 502
+    assert (answer.status, answer.headers["x-patchbay-attempts"]) == (502, "1")
     assert answer.json()["error"]["message"]
 
 
