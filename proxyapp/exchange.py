@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from accounts.credentials import credential_headers
 from accounts.redact import redact, redact_body
 from accounts.snapshot import AccountConfig
-from backends.errors import UpstreamError
+from backends.errors import SendTimedOut, UpstreamError
 from backends.routing import Target
 from backends.upstream import Deadlines, UpstreamResponse, current_upstream
 from backends.wire.errors import ApiError, error_body
@@ -20,6 +21,7 @@ from backends.wire.tap import read_response, stream_tap
 from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
+from proxyapp.flows import DirectFlow
 from proxyapp.headers import client_headers, upstream_headers
 from proxyapp.policy import Fault, fault_of_status
 from proxyapp.relay import Relay
@@ -27,6 +29,7 @@ from proxyapp.relay import Relay
 MAX_PLAIN_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 2**20
 EXCERPT_CHARS = 2000
+ONE_WRITE_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ async def _send(
     call.start_deadline(timeouts)
     left = max(0.05, call.seconds_left)
     wait = timeouts.first_byte if call.peek.stream else timeouts.first_byte_plain
-    return await current_upstream().send(
+    sending = current_upstream().send(
         method="POST",
         base=target.backend.base,
         path=target.backend.path(call.kind),
@@ -89,6 +92,13 @@ async def _send(
         body=body,
         deadlines=Deadlines(min(timeouts.connect, left), min(wait, left), timeouts.idle),
     )
+    if len(body) <= ONE_WRITE_BYTES:
+        return await sending
+    try:  # a large body may be taken in ever so slowly, and each slice of it has a limit of its own
+        async with asyncio.timeout(left):
+            return await sending
+    except TimeoutError as exc:
+        raise SendTimedOut(f"{target.backend.name} did not take the request in time. Try again.") from exc
 
 
 @asynccontextmanager
@@ -163,13 +173,13 @@ async def _read_stream(call: ClientCall, response: UpstreamResponse) -> Exchange
     content_type = _content_type(response)
     if content_type and not content_type.startswith("text/event-stream"):
         return await _not_a_stream(call.kind, response)
-    relay = Relay(response, stream_tap(call.kind), call.draft)
+    relay = Relay(response, DirectFlow(stream_tap(call.kind)), call.draft)
     await relay.prime()
     headers = client_headers(response.headers)
     if relay.failed_early:
-        if relay.tap.error is None:
+        if relay.flow.error is None:
             return _broken_answer(relay.failure, "empty_stream")
-        error = relay.tap.error
+        error = relay.flow.error
         return _error_in_success(error, headers, error_body(call.kind.protocol, error, call.draft.id))
     return Exchange(Fault.NONE, "ok", response.status, headers, relay=relay)
 

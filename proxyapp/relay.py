@@ -1,4 +1,4 @@
-"""The relay: bytes of a stream from upstream to the client, watched by a tap, changed by nobody.
+"""The relay: a stream from upstream to the client, one piece at a time, through a flow.
 
 Rule: it is an object with an idempotent `close()`, not a generator. A client that leaves while the headers
 go out would never start a generator, and its `finally` would never run; `close()` runs whatever happens.
@@ -7,35 +7,46 @@ go out would never start a generator, and its `finally` would never run; `close(
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from analytics.drafts import Outcome, RecordDraft
 from backends.errors import UpstreamError
 from backends.upstream import UpstreamResponse
-from backends.wire.tap import StreamTap
+from proxyapp.flows import Flow
 
 HOLD_BYTES = 256 * 1024
 HOLD_SECONDS = 5.0
 LINGER_SECONDS = 1.0  # after the terminal event: time for upstream to end its response properly
+PING_SECONDS = 15.0  # of silence towards the client; some clients give up after 20
 
 _live: set[Relay] = set()
 
 
 class Relay:
-    """One upstream stream on its way to the client. `on_close` gets the outcome and a message, once."""
+    """One upstream stream on its way to the client. `on_close` gets the outcome and a message, once.
 
-    def __init__(self, response: UpstreamResponse, tap: StreamTap, draft: RecordDraft) -> None:
-        self.tap = tap
+    `idle_seconds`: how long upstream may say nothing. Pings to the client do not count as saying something.
+    """
+
+    def __init__(
+        self, response: UpstreamResponse, flow: Flow, draft: RecordDraft, *, idle_seconds: float = 300.0
+    ) -> None:
+        self.flow = flow
         self.on_close: Callable[[Outcome, str], None] | None = None
         self._response = response
         self._pieces = aiter(response)
         self._draft = draft
+        self._idle_seconds = idle_seconds
+        self._heard_at = time.monotonic()
         self._held: list[bytes] = []
         self._at_end = False
         self._failure = ""
         self._outcome: Outcome | None = None
         self._reader: asyncio.Task[object] | None = None
         self._shutting_down = False
+
+    # --- before the commit point -----------------------------------------------------------------------------
 
     async def prime(self) -> None:
         """Hold what comes until the first meaningful event, an error or the end; bounded in bytes and time."""
@@ -52,7 +63,7 @@ class Relay:
 
     @property
     def _is_decided(self) -> bool:
-        return self._at_end or self.tap.content_seen or self.tap.finished or self.tap.error is not None
+        return self._at_end or self.flow.content_seen or self.flow.finished or self.flow.error is not None
 
     @property
     def has_bytes(self) -> bool:
@@ -62,13 +73,15 @@ class Relay:
     @property
     def failed_early(self) -> bool:
         """Whether nothing but a failure came: an error event or the end, before any content."""
-        tap = self.tap
-        return not tap.content_seen and (tap.error is not None or (self._at_end and not tap.finished))
+        flow = self.flow
+        return not flow.content_seen and (flow.error is not None or (self._at_end and not flow.finished))
 
     @property
     def failure(self) -> str:
         """Why upstream ended before its terminal event, in words."""
         return self._failure or "the stream ended before its terminal event"
+
+    # --- after it --------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> Relay:
         self._reader = asyncio.current_task()
@@ -79,37 +92,50 @@ class Relay:
         if self._held:
             held, self._held = b"".join(self._held), []
             return held
-        if self._at_end:
-            return self._finish()
         try:
-            chunk = await self._read()
+            while not self._at_end:
+                if chunk := await self._read_or_ping():
+                    return chunk
         except asyncio.CancelledError:
             if not self._shutting_down or self._reader is None:
                 raise
             self._reader.uncancel()
             return self._end_for_shutdown()
-        return chunk or self._finish()
+        return self._finish()
+
+    async def _read_or_ping(self) -> bytes:
+        """The next bytes for the client; a ping when upstream is silent for long. May be empty."""
+        ping = self.flow.ping
+        if not (sign := ping()):
+            return await self._read()
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                return await self._read()
+        except TimeoutError:
+            if time.monotonic() - self._heard_at < self._idle_seconds:
+                return sign
+            self._failure = f"the upstream said nothing for {self._idle_seconds:g} seconds"
+            return self._end()
 
     async def _read(self) -> bytes:
-        """The next bytes; empty at the end, whatever ended it."""
+        """What the client gets for the next piece of upstream's; `_at_end` is set when there is no more."""
         try:
-            if self.tap.finished:
+            if self.flow.finished:
                 chunk = await self._read_after_terminal()
             else:
                 chunk = await anext(self._pieces, b"")
         except UpstreamError as exc:
             chunk, self._failure = b"", str(exc)
         if not chunk:
-            self._at_end = True
-            self.tap.close()
-            return b""
-        had_content = self.tap.content_seen
-        self.tap.feed(chunk)
-        if self.tap.content_seen and not had_content:
+            return self._end()
+        self._heard_at = time.monotonic()
+        had_content = self.flow.content_seen
+        passed = self.flow.pass_on(chunk)
+        if self.flow.content_seen and not had_content:
             self._draft.ttft_ms = self._draft.since_start_ms()
-        if self.tap.error is not None and not self.tap.finished:
-            self._at_end, self._failure = True, self.tap.error.message  # unreadable: this chunk is the last
-        return chunk
+        if self.flow.error is not None and not self.flow.finished:
+            self._at_end, self._failure = True, self.flow.error.message  # unreadable: this chunk is the last
+        return passed
 
     async def _read_after_terminal(self) -> bytes:
         """The client has all it needs: what is left gets a second, then the upstream is closed."""
@@ -119,22 +145,28 @@ class Relay:
         except (TimeoutError, UpstreamError):
             return b""
 
+    def _end(self) -> bytes:
+        self._at_end = True
+        return self.flow.end()
+
     def _finish(self) -> bytes:
         """After the last byte: nothing if upstream finished, else one error event and then nothing."""
         if self._outcome is not None:
             raise StopAsyncIteration
-        if self.tap.finished:
-            self._outcome = Outcome.ERROR if self.tap.error else Outcome.OK
+        if self.flow.finished:
+            self._outcome = Outcome.ERROR if self.flow.error else Outcome.OK
             raise StopAsyncIteration
         self._outcome = Outcome.TRUNCATED
-        return self.tap.cut(
+        return self.flow.cut(
             f"The upstream stopped early: {self.failure}. Send the request again.", self._draft.id
         )
+
+    # --- the end ---------------------------------------------------------------------------------------------
 
     def _end_for_shutdown(self) -> bytes:
         self._at_end, self._outcome = True, Outcome.SHUTDOWN
         self._failure = "Patchbay is shutting down"
-        return self.tap.cut("Patchbay is shutting down. Send the request again.", self._draft.id)
+        return self.flow.cut("Patchbay is shutting down. Send the request again.", self._draft.id)
 
     def shut_down(self) -> None:
         """End this stream with an error event, now."""
@@ -148,14 +180,14 @@ class Relay:
         self._response.close()
         if (report := self.on_close) is not None:
             self.on_close = None
-            message = self.tap.error.message if self.tap.error else self._failure
+            message = self.flow.error.message if self.flow.error else self._failure
             report(self._outcome or self._outcome_of_leaving(), message)
 
     def _outcome_of_leaving(self) -> Outcome:
         """The client closed first. Many SDKs do so at the terminal event: that is a whole answer, not a cancel."""
-        if not self.tap.finished or self._held:
+        if not self.flow.finished or self._held:
             return Outcome.CANCELLED
-        return Outcome.ERROR if self.tap.error else Outcome.OK
+        return Outcome.ERROR if self.flow.error else Outcome.OK
 
 
 def shut_down_relays() -> None:

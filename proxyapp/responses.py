@@ -84,8 +84,8 @@ def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, leas
 
     def closed(outcome: Outcome, message: str) -> None:
         lease.settle()
-        draft.usage = relay.tap.usage
-        draft.usage_is_final = relay.tap.finished
+        draft.usage = relay.flow.usage
+        draft.usage_is_final = relay.flow.finished
         finish(draft, outcome, status, message)
 
     relay.on_close = closed
