@@ -18,7 +18,9 @@ def read(name: str) -> str:
 
 
 def python_files() -> list[Path]:
-    return sorted(path for app in OUR_APPS for path in (ROOT / app).rglob("*.py") if "migrations" not in path.parts)
+    return sorted(
+        path for app in OUR_APPS for path in (ROOT / app).rglob("*.py") if "migrations" not in path.parts
+    )
 
 
 def test_every_setting_is_documented() -> None:
