@@ -22,7 +22,7 @@ class Quirks:
 
     developer_role: bool = False  # takes the role `developer`; else it is written as `system`
     max_completion_tokens: bool = False  # reasoning models want that field and refuse `max_tokens`
-    replay: str = ""  # the field in which it takes earlier reasoning back: reasoning_content, reasoning, reasoning_details
+    replay: str = ""  # the field in which it takes earlier reasoning back
     replay_always: bool = False  # with tools, every assistant message needs that field, empty if need be
     cache_control: bool = False
     files: bool = False  # `file` parts (PDF)
