@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 NODE := tests/node
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint node-deps bench live clean
+.PHONY: help run test lint node-deps bench live clients clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,11 @@ bench: $(VENV)/.dev  ## measure cost and speed beside other gateways (installs t
 live: $(VENV)/.dev  ## try Patchbay against a real model server with a tiny random model
 	@exec $(BIN)/python -m bench.live
 
+clients: $(VENV)/.dev  ## run Claude Code, Codex, aider, llm and SDKs through Patchbay to a backend of another protocol
+	@exec $(BIN)/python -m bench.clients
+
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.work .live $(NODE)/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.work .live .clients $(NODE)/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Patchbay needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'

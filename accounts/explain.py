@@ -7,7 +7,35 @@ from dataclasses import dataclass
 from accounts.pool import pool_obstacles
 from accounts.snapshot import Snapshot
 from backends.routing import Target, decide
-from backends.wire.kinds import Protocol
+from backends.wire.kinds import Kind, Protocol, carrier
+from backends.wire.pairs import losses
+from backends.wire.target import Target as WireTarget
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFacts:
+    """How one operation of the client's protocol is served: `direct`, `translated` or `none`, and what that costs."""
+
+    kind: Kind
+    lane: str
+    lost: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json."""
+        facts: dict[str, object] = {"kind": self.kind.value, "lane": self.lane}
+        if self.lane == "translated":
+            facts |= {"lost": list(self.lost), "refused": list(self.refused)}
+        return facts
+
+    def line(self) -> str:
+        """For people."""
+        text = f"{self.kind.value}: {self.lane}"
+        if self.lost:
+            text += f"; dropped: {', '.join(self.lost)}"
+        if self.refused:
+            text += f"; refused: {', '.join(self.refused)}"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +44,7 @@ class TargetFacts:
 
     backend: str
     model: str
-    lane: str
+    lanes: tuple[LaneFacts, ...]
     changed_by: str
     accounts: dict[str, str]
 
@@ -28,7 +56,7 @@ class TargetFacts:
         return {
             "backend": self.backend,
             "model": self.model,
-            "lane": self.lane,
+            "lanes": [lane.as_dict() for lane in self.lanes],
             "changedBy": self.changed_by or None,
             "accounts": accounts,
         }
@@ -62,12 +90,20 @@ def explain(model: str, protocol: Protocol, snapshot: Snapshot) -> Explanation:
     return Explanation(model, protocol, decision.rule.value, decision.reason, targets)
 
 
-def lane_of(target: Target, protocol: Protocol) -> str:
-    """`direct`, or why a client of `protocol` cannot be served by this target yet."""
-    backend = target.backend
-    if any(kind.protocol is protocol for kind in backend.kinds):
-        return "direct"
-    return f"not possible yet: {backend.name} speaks {backend.protocol.value} only"
+def lanes_of(target: Target, protocol: Protocol) -> tuple[LaneFacts, ...]:
+    """How this target serves each conversation-like operation of `protocol`."""
+    kinds = [Kind.MESSAGES] if protocol is Protocol.ANTHROPIC else [Kind.CHAT, Kind.RESPONSES]
+    return tuple(_lane(kind, target) for kind in kinds)
+
+
+def _lane(kind: Kind, target: Target) -> LaneFacts:
+    carried = carrier(kind, target.backend.kinds)
+    if carried is None:
+        return LaneFacts(kind, "none")
+    if carried is kind:
+        return LaneFacts(kind, "direct")
+    found = losses(kind, carried, WireTarget(target.model, target.backend.preset))
+    return LaneFacts(kind, "translated", found.lost, found.refused)
 
 
 def _facts(target: Target, protocol: Protocol, snapshot: Snapshot) -> TargetFacts:
@@ -75,4 +111,4 @@ def _facts(target: Target, protocol: Protocol, snapshot: Snapshot) -> TargetFact
     if target.is_unresolved:
         model = f"{model} (the newest of the family, once {target.backend.name} has listed its models)"
     obstacles = pool_obstacles(snapshot, target.backend.name)
-    return TargetFacts(target.backend.name, model, lane_of(target, protocol), target.mutation, obstacles)
+    return TargetFacts(target.backend.name, model, lanes_of(target, protocol), target.mutation, obstacles)

@@ -25,7 +25,7 @@ from backends.addresses import BadBaseUrl
 from backends.catalog import CatalogError, fetch_models
 from backends.config import BackendConfig, CatalogEntry
 from backends.durations import parse_duration
-from backends.models import Backend, ConfigVersion
+from backends.models import Backend
 from backends.services import ServiceError, get_backend, one_line, save_checked
 
 __all__ = ["ServiceError", "refresh_catalogs"]
@@ -279,8 +279,3 @@ def admin_set_password(username: str, password: str) -> bool:
         raise ServiceError(one_line(exc)) from exc
     user.save()
     return found is None
-
-
-def configuration_changed() -> None:
-    """After a bulk change that sends no signals."""
-    ConfigVersion.bump()

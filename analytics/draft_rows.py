@@ -45,6 +45,7 @@ def record_row(draft: RecordDraft) -> Row:
         "ttft_ms": draft.ttft_ms,
         "overhead_ms": draft.overhead_ms,
         "mutations": ", ".join(draft.mutations),
+        "lost": _text(", ".join(draft.lost), 2000),
         "error": _text(redact(draft.error), 2000),
         "method": _text(draft.method, 8),
         "path": _text(draft.path, 200),

@@ -86,6 +86,7 @@ class RecordDraft:
     overhead_ms: float | None = None
     upstream_s: float = 0.0  # time spent waiting for upstreams, for the overhead
     mutations: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     error: str = ""
     attempts: list[AttemptDraft] = field(default_factory=list)
 

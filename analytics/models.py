@@ -45,6 +45,9 @@ class RequestRecord(models.Model):
     ttft_ms = models.FloatField(null=True, help_text="Until the first content.")
     overhead_ms = models.FloatField(null=True, help_text="Patchbay's own share of the time to first byte.")
     mutations = models.TextField(blank=True)
+    lost = models.TextField(
+        blank=True, help_text="What a translated request could not carry, as field paths."
+    )
     error = models.TextField(blank=True)
     method = models.CharField(max_length=8, blank=True)
     path = models.CharField(max_length=200, blank=True)

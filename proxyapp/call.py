@@ -10,6 +10,7 @@ from accounts.client_auth import Caller
 from accounts.snapshot import Snapshot
 from analytics.drafts import RecordDraft
 from backends.config import Timeouts
+from backends.wire.conversation import Conversation
 from backends.wire.kinds import Kind
 from backends.wire.splice import Peek
 
@@ -26,6 +27,7 @@ class ClientCall:
     caller: Caller
     draft: RecordDraft
     snapshot: Snapshot
+    conversation: Conversation | None = None  # in the neutral form, once a translated lane has needed it
     deadline: float = 0.0  # monotonic; until then the commit point must be reached, over all attempts
 
     def start_deadline(self, timeouts: Timeouts) -> None:

@@ -14,15 +14,15 @@ from accounts.snapshot import AccountConfig
 from backends.errors import SendTimedOut, UpstreamError
 from backends.routing import Target
 from backends.upstream import Deadlines, UpstreamResponse, current_upstream
-from backends.wire.errors import ApiError, error_body
+from backends.wire.conversation import Unreadable
+from backends.wire.errors import ApiError
 from backends.wire.kinds import Kind
-from backends.wire.splice import json_string, splice
-from backends.wire.tap import read_response, stream_tap
+from backends.wire.tap import read_response
 from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
-from proxyapp.flows import DirectFlow
-from proxyapp.headers import client_headers, upstream_headers
+from proxyapp.headers import client_headers
+from proxyapp.lanes import Lane, Outgoing, lane_for
 from proxyapp.policy import Fault, fault_of_status
 from proxyapp.relay import Relay
 
@@ -30,6 +30,7 @@ MAX_PLAIN_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 2**20
 EXCERPT_CHARS = 2000
 ONE_WRITE_BYTES = 256 * 1024
+JSON = {"content-type": "application/json"}
 
 
 @dataclass(slots=True)
@@ -46,39 +47,31 @@ class Exchange:
     message: str = ""
     usage: Usage | None = None
     mutations: list[str] = field(default_factory=list)
+    lane: Lane | None = None
 
 
 async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> Exchange:
     """Send the request to one account. Only cancellation comes out as an exception."""
-    body, mutations = direct_body(call, target)
-    headers = upstream_headers(call.headers) + credential_headers(account, call.kind.protocol)
+    lane = lane_for(call, target)
+    try:
+        going = lane.request()
+    except ProxyError as exc:
+        return Exchange(Fault.TARGET, "cannot_carry", error=exc, message=str(exc))
+    call.draft.lane, call.draft.lost = lane.name, going.lost
+    going.headers += credential_headers(account, lane.kind.protocol)
     try:
         async with _upstream_time(call):
-            response = await _send(call, target, headers, body)
+            response = await _send(call, target, lane.kind, going)
     except UpstreamError as exc:
         return _no_answer(exc)
     call.draft.connect_ms = response.connect_seconds * 1000
     call.draft.ttfb_ms = call.draft.since_start_ms()
-    result = await _read_answer(call, response)
-    result.mutations = mutations + result.mutations
+    result = await _read_answer(call, target, lane, response)
+    result.mutations, result.lane = going.mutations + result.mutations, lane
     return result
 
 
-def direct_body(call: ClientCall, target: Target) -> tuple[bytes, list[str]]:
-    """The client's bytes, with the model's span replaced if the target names it otherwise."""
-    if call.peek.model == target.model:
-        return call.body, []
-    name, mutation = json_string(target.model), f"$.model={target.mutation}"
-    if call.peek.model_span is None:  # `--model` forces one that the client did not name at all
-        start = call.body.index(b"{") + 1
-        return splice(call.body, [(start, start, b'"model":' + name + b",")]), [mutation]
-    start, end = call.peek.model_span
-    return splice(call.body, [(start, end, name)]), [mutation]
-
-
-async def _send(
-    call: ClientCall, target: Target, headers: list[tuple[bytes, bytes]], body: bytes
-) -> UpstreamResponse:
+async def _send(call: ClientCall, target: Target, kind: Kind, going: Outgoing) -> UpstreamResponse:
     timeouts = target.backend.timeouts
     call.start_deadline(timeouts)
     left = max(0.05, call.seconds_left)
@@ -86,13 +79,13 @@ async def _send(
     sending = current_upstream().send(
         method="POST",
         base=target.backend.base,
-        path=target.backend.path(call.kind),
-        query=call.query,
-        headers=headers,
-        body=body,
+        path=target.backend.path(kind),
+        query=going.query,
+        headers=going.headers,
+        body=going.body,
         deadlines=Deadlines(min(timeouts.connect, left), min(wait, left), timeouts.idle),
     )
-    if len(body) <= ONE_WRITE_BYTES:
+    if len(going.body) <= ONE_WRITE_BYTES:
         return await sending
     try:  # a large body may be taken in ever so slowly, and each slice of it has a limit of its own
         async with asyncio.timeout(left):
@@ -111,16 +104,16 @@ async def _upstream_time(call: ClientCall) -> AsyncIterator[None]:
         call.draft.upstream_s += time.monotonic() - began
 
 
-async def _read_answer(call: ClientCall, response: UpstreamResponse) -> Exchange:
+async def _read_answer(call: ClientCall, target: Target, lane: Lane, response: UpstreamResponse) -> Exchange:
     """Everything up to the commit point. The response is closed unless a relay took it over."""
     relay = None
     try:
         async with _upstream_time(call):
             if response.status >= 300 or response.status < 200:
-                return await _read_error(response)
+                return await _read_error(lane, response)
             if not call.peek.stream:
-                return await _read_plain(call.kind, response)
-            result = await _read_stream(call, response)
+                return await _read_plain(lane, response)
+            result = await _read_stream(call, target, lane, response)
             relay = result.relay
             return result
     except UpstreamError as exc:
@@ -133,8 +126,8 @@ async def _read_answer(call: ClientCall, response: UpstreamResponse) -> Exchange
             response.close()
 
 
-async def _read_error(response: UpstreamResponse) -> Exchange:
-    status, headers = response.status, client_headers(response.headers)
+async def _read_error(lane: Lane, response: UpstreamResponse) -> Exchange:
+    status, headers = response.status, lane.headers(client_headers(response.headers))
     if 300 <= status < 400:
         message = (
             f"The upstream answered with a redirect ({status}), which is never followed. Check the base URL."
@@ -143,70 +136,77 @@ async def _read_error(response: UpstreamResponse) -> Exchange:
         return Exchange(Fault.BACKEND, "upstream_redirect", status, headers, error=error, message=message)
     body = await response.read(MAX_ERROR_BYTES)
     safe = redact_body(body)
+    told_status, told = lane.refusal(status, safe)
     return Exchange(
         fault_of_status(status),
         f"status_{status}",
-        status,
-        headers,
-        body=safe,
+        told_status,
+        headers if told is safe else headers | JSON,
+        body=told,
         message=_excerpt(safe),
         mutations=[] if safe is body else ["response=redacted"],
     )
 
 
-async def _read_plain(kind: Kind, response: UpstreamResponse) -> Exchange:
+async def _read_plain(lane: Lane, response: UpstreamResponse) -> Exchange:
     if _content_type(response).startswith("text/event-stream"):
         return _broken_answer("it sent a stream although none was asked for", "wrong_content_type")
     body = await response.read(MAX_PLAIN_BYTES)
-    facts = read_response(kind, body)
-    headers = client_headers(response.headers)
+    facts = read_response(lane.kind, body)
+    headers = lane.headers(client_headers(response.headers))
     if facts.error is not None:
-        return _error_in_success(facts.error, headers, redact_body(body))
+        return _error_in_success(lane, facts.error, headers, body)
     if not facts.valid:
         return _broken_answer(
             f"it sent no JSON: {_excerpt(body)!r}" if body else "the answer is empty", "bad_answer"
         )
-    return Exchange(Fault.NONE, "ok", response.status, headers, body=body, usage=facts.usage)
+    try:
+        answer = lane.plain(body)
+    except Unreadable as exc:
+        return _broken_answer(str(exc), "unreadable")
+    if answer is not body:
+        headers |= JSON
+    return Exchange(Fault.NONE, "ok", response.status, headers, body=answer, usage=facts.usage)
 
 
-async def _read_stream(call: ClientCall, response: UpstreamResponse) -> Exchange:
+async def _read_stream(call: ClientCall, target: Target, lane: Lane, response: UpstreamResponse) -> Exchange:
     content_type = _content_type(response)
     if content_type and not content_type.startswith("text/event-stream"):
-        return await _not_a_stream(call.kind, response)
-    relay = Relay(response, DirectFlow(stream_tap(call.kind)), call.draft)
+        return await _not_a_stream(lane, response)
+    relay = Relay(response, lane.flow(), call.draft, idle_seconds=target.backend.timeouts.idle)
     await relay.prime()
-    headers = client_headers(response.headers)
+    headers = lane.headers(client_headers(response.headers))
     if relay.failed_early:
         if relay.flow.error is None:
             return _broken_answer(relay.failure, "empty_stream")
-        error = relay.flow.error
-        return _error_in_success(error, headers, error_body(call.kind.protocol, error, call.draft.id))
+        return _error_in_success(lane, relay.flow.error, headers)
     return Exchange(Fault.NONE, "ok", response.status, headers, relay=relay)
 
 
-async def _not_a_stream(kind: Kind, response: UpstreamResponse) -> Exchange:
+async def _not_a_stream(lane: Lane, response: UpstreamResponse) -> Exchange:
     """A stream was asked for and something else came: often an error object with status 200."""
     body = await response.read(MAX_ERROR_BYTES)
-    facts = read_response(kind, body)
+    facts = read_response(lane.kind, body)
     if facts.error is not None:
-        return _error_in_success(facts.error, client_headers(response.headers), redact_body(body))
+        return _error_in_success(lane, facts.error, lane.headers(client_headers(response.headers)), body)
     return _broken_answer(
         f"a stream was asked for, but it sent {_content_type(response)}", "wrong_content_type"
     )
 
 
-def _error_in_success(error: ApiError, headers: dict[str, str], body: bytes) -> Exchange:
-    """An error that came with a 2xx status: judged and passed on as the status it stands for."""
-    fault = fault_of_status(error.status)
-    headers = headers | {"content-type": "application/json"}
-    message = redact(error.message)
+def _error_in_success(lane: Lane, error: ApiError, headers: dict[str, str], body: bytes = b"") -> Exchange:
+    """An error that came with a 2xx status: judged and passed on as the status it stands for.
+
+    `body` is upstream's, if the error was all of it.
+    """
+    status, told = lane.refusal(error.status, body) if body else lane.tell(error)
     return Exchange(
-        fault,
+        fault_of_status(error.status),
         "error_in_success",
-        error.status,
-        headers,
-        body=body,
-        message=message,
+        status,
+        headers | JSON,
+        body=redact_body(told),
+        message=redact(error.message),
         mutations=["response=error-status"],
     )
 

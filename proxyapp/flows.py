@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from backends.wire.assemble import Assembly
 from backends.wire.conversation import Alive, Ended, Event, Failed, Opened, Piece
 from backends.wire.errors import ApiError
 from backends.wire.stream import CUT_CODE, StreamTap
@@ -99,13 +100,14 @@ class Writer(Protocol):
 class TranslatedFlow:
     """Events of one protocol become events of another."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, assembly: Assembly | None = None) -> None:
         self.content_seen = False
         self.finished = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
         self._reader = reader
         self._writer = writer
+        self._assembly = assembly  # where the whole reply is wanted as well
 
     def pass_on(self, chunk: bytes) -> bytes:
         return b"".join([self._see(event) for event in self._reader.feed(chunk)])
@@ -120,8 +122,10 @@ class TranslatedFlow:
         return self._writer.ping()
 
     def _see(self, event: Event) -> bytes:
+        if self._assembly is not None:
+            self._assembly.take(event)
         if isinstance(event, Alive):
-            return self._writer.ping() if self.content_seen else b""
+            return b""  # the relay keeps the client awake, by what the client has heard and not by upstream's rhythm
         if isinstance(event, Opened | Piece):
             self.content_seen = True
         elif isinstance(event, Ended):

@@ -53,6 +53,11 @@ def upstream_headers(client: Mapping[bytes, bytes]) -> Headers:
     return passing
 
 
+def translated_headers(client: Mapping[bytes, bytes]) -> Headers:
+    """What goes to a backend of another protocol: who asks, and nothing that only the client's protocol knows."""
+    return [(b"content-type", b"application/json"), (b"user-agent", client.get(b"user-agent", b"patchbay"))]
+
+
 def client_headers(upstream: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What of upstream's headers reaches the client: content type, retry advice, rate limits, request ids."""
     return {name.decode(): value.decode("latin-1") for name, value in upstream if _comes_down(name)}

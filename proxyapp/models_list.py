@@ -39,8 +39,8 @@ async def model_entry(snapshot: Snapshot, caller: Caller, model_id: str) -> Entr
         if entry["id"].lower() == wanted:
             return entry
     try:
-        near = decide(model_id, Protocol.OPENAI, keeper.current.routing).reason
-        message = f"No catalog lists {model_id!r} ({near}). GET /v1/models shows what is listed."
+        reason = decide(model_id, Protocol.OPENAI, keeper.current.routing).reason
+        message = f"No backend lists {model_id!r}, though requests for it would be sent on: {reason}."
     except NoRoute as exc:
         message = str(exc)
     raise ProxyError(404, message, code="model_not_found", param="model", is_rejection=True)
@@ -49,8 +49,10 @@ async def model_entry(snapshot: Snapshot, caller: Caller, model_id: str) -> Entr
 async def _entries(snapshot: Snapshot, caller: Caller) -> list[Entry]:
     if await refresh_catalogs(snapshot, only_missing=True):
         snapshot = keeper.current
-    found = {entry["id"].lower(): entry for entry in reversed(list(_all(snapshot.routing)))}
-    return [entry for name, entry in reversed(found.items()) if _may_see(caller, name)]
+    found: dict[str, Entry] = {}
+    for entry in _all(snapshot.routing):
+        found.setdefault(entry["id"].lower(), entry)
+    return [entry for name, entry in found.items() if _may_see(caller, name)]
 
 
 def _all(routing: Routing) -> list[Entry]:

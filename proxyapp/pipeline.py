@@ -8,11 +8,13 @@ from accounts.services import refresh_catalogs
 from accounts.snapshot import keeper
 from backends.config import glob_matches
 from backends.routing import Decision, NoRoute, Rule, decide
+from backends.wire.kinds import Kind
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
+from proxyapp.estimates import estimated_count
 from proxyapp.exchange import exchange
 from proxyapp.policy import Move
-from proxyapp.responses import respond
+from proxyapp.responses import answer_locally, respond
 from proxyapp.trail import Trail
 
 
@@ -20,6 +22,8 @@ async def handle(call: ClientCall) -> HttpResponseBase:
     """From a checked request to its response. Raises ProxyError when there is no upstream answer to pass on."""
     decision = await route(call)
     allow(call, decision)
+    if call.kind is Kind.COUNT_TOKENS and Kind.COUNT_TOKENS not in decision.targets[0].backend.kinds:
+        return answer_locally(call, decision.targets[0], estimated_count(call, decision.targets[0]))
     trail = Trail.open(call, decision)
     while True:
         lease = await trail.lease()

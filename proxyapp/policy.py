@@ -28,6 +28,7 @@ class Fault(StrEnum):
 
     NONE = "none"  # a good answer
     REQUEST = "request"  # the client's own: nobody would answer it better
+    TARGET = "target"  # this target cannot be told what the client asks: another one may
     MODEL = "model"  # this backend does not have the model
     ACCOUNT = "account"  # key refused, quota spent, rate limit: another account may do better
     TRANSIENT = "transient"  # overloaded, broken answer, no connection: safe to try again

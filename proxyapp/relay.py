@@ -38,7 +38,7 @@ class Relay:
         self._pieces = aiter(response)
         self._draft = draft
         self._idle_seconds = idle_seconds
-        self._heard_at = time.monotonic()
+        self._heard_at = self._said_at = time.monotonic()
         self._held: list[bytes] = []
         self._at_end = False
         self._failure = ""
@@ -79,7 +79,7 @@ class Relay:
     @property
     def failure(self) -> str:
         """Why upstream ended before its terminal event, in words."""
-        return self._failure or "the stream ended before its terminal event"
+        return (self._failure or "the stream ended before its terminal event").rstrip(".")
 
     # --- after it --------------------------------------------------------------------------------------------
 
@@ -95,6 +95,7 @@ class Relay:
         try:
             while not self._at_end:
                 if chunk := await self._read_or_ping():
+                    self._said_at = time.monotonic()
                     return chunk
         except asyncio.CancelledError:
             if not self._shutting_down or self._reader is None:
@@ -104,16 +105,15 @@ class Relay:
         return self._finish()
 
     async def _read_or_ping(self) -> bytes:
-        """The next bytes for the client; a ping when upstream is silent for long. May be empty."""
-        ping = self.flow.ping
-        if not (sign := ping()):
+        """The next bytes for the client; a ping when it has heard nothing for long. May be empty."""
+        if not (ping := self.flow.ping()):
             return await self._read()
         try:
-            async with asyncio.timeout(PING_SECONDS):
+            async with asyncio.timeout(PING_SECONDS - (time.monotonic() - self._said_at)):
                 return await self._read()
         except TimeoutError:
             if time.monotonic() - self._heard_at < self._idle_seconds:
-                return sign
+                return ping
             self._failure = f"the upstream said nothing for {self._idle_seconds:g} seconds"
             return self._end()
 

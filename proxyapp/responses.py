@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from accounts.pool import Lease
 from analytics.drafts import Outcome, RecordDraft
 from analytics.recorder import recorder
+from backends.routing import Target
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError, error_response
 from proxyapp.exchange import Exchange
@@ -46,6 +47,8 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
         return _stream(call, trail, result, result.relay, lease)
     lease.settle()
     draft.usage = result.usage
+    if result.fault is Fault.NONE and result.lane is not None:
+        result.lane.completed(result.usage)
     error = result.error or _unusable_key(trail, result)
     if error is not None:
         error.headers |= _told(call, trail, _advice(draft, {}))
@@ -60,6 +63,16 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
         response.status_code,
         result.message,
     )
+    return response
+
+
+def answer_locally(call: ClientCall, target: Target, response: HttpResponse) -> HttpResponse:
+    """The end of a request that needed no upstream."""
+    draft = call.draft
+    draft.backend, draft.model_used, draft.lane = target.backend.name, target.model, "translated"
+    for name, value in _facts(draft).items():
+        response[name] = value
+    finish(draft, Outcome.OK, response.status_code)
     return response
 
 
@@ -86,6 +99,8 @@ def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, leas
         lease.settle()
         draft.usage = relay.flow.usage
         draft.usage_is_final = relay.flow.finished
+        if outcome is Outcome.OK and result.lane is not None:
+            result.lane.completed(relay.flow.usage)
         finish(draft, outcome, status, message)
 
     relay.on_close = closed
@@ -109,8 +124,22 @@ def _unusable_key(trail: Trail, result: Exchange) -> ProxyError | None:
 def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, str]:
     """The headers that tell the truth about this request, over upstream's."""
     draft = call.draft
+    told = _facts(draft)
+    if draft.mutations:
+        told["x-patchbay-mutations"] = ", ".join(draft.mutations)
+    if draft.lost:
+        told["x-patchbay-lost"] = header_text(", ".join(draft.lost)[:4000])
+    if trail.is_fallback:
+        told["x-patchbay-fallback"] = header_text(
+            f"{draft.model_asked} -> {draft.backend}:{draft.model_used}"
+        )
+    return headers | told
+
+
+def _facts(draft: RecordDraft) -> dict[str, str]:
+    """What stands on every proxied answer."""
     draft.overhead_ms = max(0.0, draft.since_start_ms() - draft.upstream_s * 1000)
-    told = {
+    return {
         "x-patchbay-request-id": draft.id,
         "x-patchbay-backend": draft.backend,
         "x-patchbay-account": draft.account,
@@ -119,13 +148,6 @@ def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, 
         "x-patchbay-attempts": str(len(draft.attempts)),
         "x-patchbay-overhead-ms": f"{draft.overhead_ms:.2f}",
     }
-    if draft.mutations:
-        told["x-patchbay-mutations"] = ", ".join(draft.mutations)
-    if trail.is_fallback:
-        told["x-patchbay-fallback"] = header_text(
-            f"{draft.model_asked} -> {draft.backend}:{draft.model_used}"
-        )
-    return headers | told
 
 
 def _advice(draft: RecordDraft, headers: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from accounts.pool import Lease, NoAccount, obstacle, pool
 from accounts.snapshot import AccountConfig
 from analytics.drafts import AttemptDraft
 from backends.routing import Decision, Target
+from backends.wire.kinds import carrier
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
 from proxyapp.exchange import Exchange
@@ -96,7 +97,6 @@ class Trail:
         self.attempt = AttemptDraft(target.backend.name, account.alias, target.model)
         draft.attempts.append(self.attempt)
         draft.backend, draft.account, draft.model_used = target.backend.name, account.alias, target.model
-        draft.lane = "direct"
 
     def _options(self) -> Options:
         left = MAX_ATTEMPTS - len(self.call.draft.attempts)
@@ -121,10 +121,10 @@ def no_account(exc: NoAccount) -> ProxyError:
 def _refusal(call: ClientCall, decision: Decision, target: Target) -> ProxyError | None:
     """Why this target cannot serve this call, or None."""
     backend = target.backend
-    if call.kind not in backend.kinds:
+    if carrier(call.kind, backend.kinds) is None:
         message = (
-            f"Backend {backend.name} speaks {backend.protocol.value} and does not answer {call.kind.path}."
-            f" Route {decision.asked!r} to a backend that does, or use a client of the other protocol."
+            f"Backend {backend.name} speaks {backend.protocol.value} and has nothing like {call.kind.path}."
+            f" Route {decision.asked!r} to a backend that does."
         )
         return ProxyError(400, message, param="model", is_rejection=True)
     accounts = call.snapshot.pool(backend.name)

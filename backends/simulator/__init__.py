@@ -15,13 +15,14 @@ Scripts come from three places, the later one winning:
 
 `GET /_sim/journal[?since=N]` shows the journal as JSON lines, `POST /_sim/reset` forgets journal and queue.
 In the table `n` counts events, `t` is a time (`20ms`, `1.5s`, `2`), `size` is `4096`, `64k` or `8m`, TYPE is an
-error type (`failed`: send `response.failed`). Values of `text`, `msg`, `hdr` may be percent-encoded.
+error type (`failed`: send `response.failed`). Values of `text`, `call`, `msg`, `hdr` may be percent-encoded.
 
 | word | what it does |
 |---|---|
 | `ok` | forget the faults of weaker sources and answer well |
 | **the answer** | |
 | `tool`, `tool=NAME`, `parallel=2` | call a tool (several), arguments made from its schema; not after a result |
+| `call=NAME:INPUT` | call this tool with this input, if it is offered (repeatable); not after a result |
 | `think` | reason first: signed thinking, reasoning item, `reasoning_content` |
 | `text=…` | say this |
 | `events=n`, `size=40` | n numbered text events of so many characters |

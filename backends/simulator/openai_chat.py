@@ -60,7 +60,7 @@ def read(body: JsonObject) -> Ask:
         body=body,
         stream=body.get("stream") is True,
         last_text=_last_text(messages),
-        tool_result=content_text(messages[-1].get("content")) if _brings_result(messages) else None,
+        tool_result=_last_result(messages),
         tools=() if body.get("tool_choice") == "none" else _tools(body),
         force_tool=forced(body.get("tool_choice")),
         parallel_ok=body.get("parallel_tool_calls") is not False,
@@ -78,8 +78,14 @@ def _last_text(messages: list[JsonObject]) -> str:
     return content_text(last.get("content"))
 
 
-def _brings_result(messages: list[JsonObject]) -> bool:
-    return bool(messages) and messages[-1].get("role") in ("tool", "function")
+def _last_result(messages: list[JsonObject]) -> str | None:
+    """The last tool result since the model spoke, whatever else was said after it."""
+    for message in reversed(messages):
+        if message.get("role") in ("tool", "function"):
+            return content_text(message.get("content"))
+        if message.get("role") == "assistant":
+            break
+    return None
 
 
 def _tools(body: JsonObject) -> tuple[Tool, ...]:

@@ -23,6 +23,7 @@ from backends.simulator.openai_chat import forced, require
 from backends.simulator.reply import Call, Reply, Tokens
 from backends.wire.kinds import Kind
 
+_CALLS = ("function_call", "custom_tool_call")
 _RESULTS = ("function_call_output", "custom_tool_call_output")
 Say = Callable[..., Event]
 
@@ -34,14 +35,13 @@ def read(body: JsonObject) -> Ask:
     if given is None and body.get("previous_response_id") is None and body.get("prompt") is None:
         raise BadRequest("One of 'input', 'previous_response_id' or 'prompt' must be given.", param="input")
     items = objects(given)
-    last = items[-1] if items else {}
     return Ask(
         kind=Kind.RESPONSES,
         model=body["model"],
         body=body,
         stream=body.get("stream") is True,
         last_text=given if isinstance(given, str) else _last_text(items),
-        tool_result=content_text(last.get("output")) if last.get("type") in _RESULTS else None,
+        tool_result=_last_result(items),
         tools=() if body.get("tool_choice") == "none" else _tools(body),
         force_tool=forced(body.get("tool_choice")),
         parallel_ok=body.get("parallel_tool_calls") is not False,
@@ -54,6 +54,16 @@ def read(body: JsonObject) -> Ask:
 def _last_text(items: list[JsonObject]) -> str:
     last = next((item for item in reversed(items) if item.get("role") == "user"), {})
     return content_text(last.get("content"))
+
+
+def _last_result(items: list[JsonObject]) -> str | None:
+    """The last tool result since the model spoke, whatever else was said after it."""
+    for item in reversed(items):
+        if item.get("type") in _RESULTS:
+            return content_text(item.get("output"))
+        if item.get("role") == "assistant" or item.get("type") in _CALLS:
+            break
+    return None
 
 
 def _tools(body: JsonObject) -> tuple[Tool, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from backends.simulator.asking import Ask, Tool, tokens
-from backends.simulator.script import Script
+from backends.simulator.script import Script, ScriptError
 from backends.simulator.synth import value_for
 
 UTF8_MARK = "\ue000"
@@ -140,6 +140,8 @@ def _ended(ask: Ask, script: Script, text: str, thinking: str) -> Reply:
 
 
 def _calls(ask: Ask, script: Script) -> tuple[Call, ...]:
+    if script.calls:
+        return _dictated(ask, script)
     asked = script.tool is not None or script.parallel > 0 or ask.force_tool is not None
     asked = asked or _WANTS_TOOL.search(ask.last_text) is not None
     if not ask.tools or not asked or ask.tool_result is not None:
@@ -147,6 +149,25 @@ def _calls(ask: Ask, script: Script) -> tuple[Call, ...]:
     tools = _chosen(ask, script.tool or ask.force_tool or "")
     count = max(1, script.parallel) if ask.parallel_ok else 1
     return tuple(_call(index, tools[index % len(tools)]) for index in range(count))
+
+
+def _dictated(ask: Ask, script: Script) -> tuple[Call, ...]:
+    """The calls that the script spells out, of tools that the request offers."""
+    custom = {tool.name: tool.custom for tool in ask.tools}
+    offered = [(name, given) for name, given in script.calls if name in custom and ask.tool_result is None]
+    for name, given in offered:
+        if not custom[name] and not _is_object(given):
+            raise ScriptError(
+                f"call={name} needs its input as a JSON object, percent-encoded, not {given!r}."
+            )
+    return tuple(Call(index, name, given, custom[name]) for index, (name, given) in enumerate(offered))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.DecodeError:
+        return False
 
 
 def _chosen(ask: Ask, name: str) -> list[Tool]:

@@ -26,6 +26,7 @@ class Script:
     # the answer
     tool: str | None = None  # "" lets the simulator choose the tool
     parallel: int = 0
+    calls: tuple[tuple[str, str], ...] = ()  # (tool, its whole input)
     think: bool = False
     text: str | None = None
     events: int | None = None
@@ -94,6 +95,7 @@ class Script:
 _ANSWER_FIELDS = (
     "tool",
     "parallel",
+    "calls",
     "think",
     "text",
     "events",
@@ -188,6 +190,13 @@ def _header(text: str) -> Change:
     return {"headers": ((name.strip().lower(), value.strip()),)}
 
 
+def _call(text: str) -> tuple[tuple[str, str], ...]:
+    name, _, given = unquote(text).partition(":")
+    if not name:
+        raise ValueError("name a tool, as in call=get_time:%7B%7D")
+    return ((name, given or "{}"),)
+
+
 def _error_at(text: str) -> Change:
     after, _, kind = text.partition(":")
     return {"error_at": int(after), "error_type": kind}
@@ -196,6 +205,7 @@ def _error_at(text: str) -> Change:
 _WORDS: dict[str, Callable[[str], Change]] = {
     "tool": _take("tool", str, ""),
     "parallel": _take("parallel", int, 2),
+    "call": _take("calls", _call),
     "think": _flag("think"),
     "text": _take("text", unquote),
     "events": _take("events", int),
@@ -266,6 +276,7 @@ _WORDS: dict[str, Callable[[str], Change]] = {
     "comments": _flag("comments"),
     "no-space": _flag("no_space"),
 }
+_REPEATABLE = ("headers", "windows", "calls")
 _WINDOW = re.compile(r"u(\d[\w-]*)")
 
 
@@ -286,7 +297,7 @@ def _change(item: str) -> Change:
 
 
 def _apply(state: dict[str, object], text: str) -> None:
-    """Add the words of `text` to `state`. Words that may repeat (headers, windows) add up."""
+    """Add the words of `text` to `state`. Words that may repeat (headers, windows, calls) add up."""
     plain = text.partition("#")[0].strip().replace("cl+te", "cl-te")
     for item in re.split("[,+]", plain) if plain else ():
         if item == "ok":
@@ -294,7 +305,7 @@ def _apply(state: dict[str, object], text: str) -> None:
                 del state[name]
             continue
         for name, value in _change(item.strip()).items():
-            earlier = state.get(name) if name in ("headers", "windows") else None
+            earlier = state.get(name) if name in _REPEATABLE else None
             adds = isinstance(earlier, tuple) and isinstance(value, tuple)
             state[name] = (*earlier, *value) if adds else value  # type: ignore[misc]
 

@@ -216,12 +216,14 @@ class Conversation:
     verbosity: str | None = None
     stream: bool = False
     include_usage: bool = False  # chat: the client wants the usage chunk
+    legacy_functions: bool = False  # chat: the client sent `functions` and reads `function_call`
     user: str | None = None  # opaque end-user id
     session: str | None = None  # stable per conversation: a cache key
     previous_response_id: str | None = None
     store: bool | None = None
     service_tier: str | None = None
-    extras: dict[str, Any] = field(default_factory=dict)  # fields with no neutral meaning, "$.path" → value
+    # Fields with no neutral meaning: "$.path" → value. "$": the whole request object, where answers repeat parts of it.
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -231,8 +233,8 @@ class Lost:
     paths: list[str] = field(default_factory=list)
 
     def add(self, path: str) -> None:
-        """Note one; repetitions of a path are folded."""
-        if path not in self.paths:
+        """Note one; repetitions of a path are folded. "$", the request as a whole, is no field that could be lost."""
+        if path != "$" and path not in self.paths:
             self.paths.append(path)
 
 
@@ -290,12 +292,16 @@ class Opened:
 
 @dataclass(slots=True)
 class Piece:
-    """More of the open block: its text, or argument text of a ToolCall. `signature`, `encrypted`: Thinking only."""
+    """More of the open block: its text, or argument text of a ToolCall. `signature`, `encrypted`: Thinking only.
+
+    `citation`: one more of a Text's citations, as it came; such a piece may have no text.
+    """
 
     index: int
     text: str = ""
     signature: str | None = None
     encrypted: str | None = None
+    citation: Any | None = None
 
 
 @dataclass(slots=True)

@@ -46,3 +46,19 @@ def protocol_of_path(path: str) -> Protocol:
     """The protocol whose error shape belongs to a URL path: `/v1/messages…` is Anthropic's, all else OpenAI's."""
     first = path.removeprefix("/v1").removeprefix("/").partition("/")[0]
     return Protocol.ANTHROPIC if first == "messages" else Protocol.OPENAI
+
+
+# Which operation carries a client's request to a backend that does not know it, best first.
+_CARRIERS = {
+    Kind.MESSAGES: (Kind.CHAT, Kind.RESPONSES),
+    Kind.CHAT: (Kind.MESSAGES, Kind.RESPONSES),
+    Kind.RESPONSES: (Kind.CHAT, Kind.MESSAGES),
+}
+
+
+def carrier(kind: Kind, spoken: frozenset[Kind]) -> Kind | None:
+    """The operation in which a backend that speaks `spoken` gets a request of `kind`: the same one, else one that
+    it can be translated into, else None."""
+    if kind in spoken:
+        return kind
+    return next((other for other in _CARRIERS.get(kind, ()) if other in spoken), None)

@@ -22,7 +22,9 @@ class Quirks:
 
     developer_role: bool = False  # takes the role `developer`; else it is written as `system`
     max_completion_tokens: bool = False  # reasoning models want that field and refuse `max_tokens`
-    replay: str = ""  # the field in which it takes earlier reasoning back
+    replay: str = (
+        ""  # the field that takes earlier reasoning: reasoning_content, reasoning, reasoning_details
+    )
     replay_always: bool = False  # with tools, every assistant message needs that field, empty if need be
     cache_control: bool = False
     files: bool = False  # `file` parts (PDF)
@@ -36,8 +38,8 @@ class Quirks:
     schema_output: bool = True  # response_format json_schema; else only json_object
     strict_schemas: bool = False  # refuses `strict` on a schema that is not closed and fully required
     picky_schema: bool = False  # refuses `$schema` in a tool's parameters
-    efforts: tuple[str, ...] = _LEVELS  # the values of reasoning_effort it takes
-    effort_models: str = ""  # regular expression of the models that take reasoning_effort; "" for all
+    # (regular expression for the model, the values of reasoning_effort it takes); the first match counts
+    efforts: tuple[tuple[str, tuple[str, ...]], ...] = (("", _LEVELS),)
     effort_style: str = (
         "plain"  # plain: reasoning_effort; openrouter: reasoning{…}; deepseek: also thinking{…}
     )
@@ -46,6 +48,14 @@ class Quirks:
     verbosity: bool = False
     stream_options: bool = True  # False where usage always comes and the field is refused
     parallel_tools: bool = True  # parallel_tool_calls
+    text_parts: bool = (
+        False  # several text parts stay apart; else they are joined, many templates want a string
+    )
+    late_system: bool = True  # system messages after the first turn; else they are written as user text
+    user_after_tool: bool = True  # a user message may follow a tool message directly
+    sampled_thinking: bool = True  # models that think take `stop` and sampling too
+    refusals: bool = False  # the field `refusal` in an earlier answer; else it is text
+    names: bool = True  # `name` on a message
     call_ids: str = ""  # "mistral": exactly nine letters and digits
     thought_signatures: bool = (
         False  # tool calls of an earlier turn need extra_content.google.thought_signature
@@ -53,7 +63,15 @@ class Quirks:
 
 
 _REASONERS = r"(^|/)(o\d|gpt-([5-9]|\d\d)|codex)"  # OpenAI's models that think
-_GPT_OSS = r"gpt-oss"
+_GPT_OSS = (("gpt-oss", _LEVELS),)
+_O_SERIES = r"(^|/)o\d"
+_OPENAI_EFFORTS = (
+    (_O_SERIES, _LEVELS),
+    (r"gpt-5(-mini|-nano)?(-\d{4}|$)", ("minimal", *_LEVELS)),
+    (r"gpt-5\.1", ("none", *_LEVELS)),
+    (r"gpt-5|codex", ("none", *_LEVELS, "xhigh")),
+    (_REASONERS, _ALL_EFFORTS),
+)
 
 QUIRKS: dict[str, Quirks] = {
     "": Quirks(),
@@ -65,27 +83,34 @@ QUIRKS: dict[str, Quirks] = {
         custom_tools=True,
         allowed_tools=True,
         strict_schemas=True,
-        efforts=_ALL_EFFORTS,
-        effort_models=_REASONERS,
+        efforts=_OPENAI_EFFORTS,
+        sampled_thinking=False,
+        refusals=True,
+        text_parts=True,
         user_field="safety_identifier",
         cache_key=True,
         verbosity=True,
     ),
-    "groq": Quirks(replay="reasoning", effort_models=_GPT_OSS, picky_schema=True),
+    "groq": Quirks(replay="reasoning", efforts=_GPT_OSS, picky_schema=True),
     "openrouter": Quirks(
         replay="reasoning_details",
         cache_control=True,
         files=True,
         audio=True,
         top_k=True,
-        efforts=_ALL_EFFORTS,
+        efforts=(("", _ALL_EFFORTS),),
         effort_style="openrouter",
+        text_parts=True,
         verbosity=True,
     ),
     "mistral": Quirks(
         picky_schema=True,
         seed="random_seed",
         efforts=(),
+        names=False,
+        late_system=False,
+        user_after_tool=False,
+        text_parts=True,
         user_field="",
         stream_options=False,
         call_ids="mistral",
@@ -94,31 +119,32 @@ QUIRKS: dict[str, Quirks] = {
         replay="reasoning_content",
         replay_always=True,
         schema_output=False,
-        efforts=("low", "high", "max"),
+        efforts=(("", ("low", "high", "max")),),
         effort_style="deepseek",
         user_field="",
     ),
     "together": Quirks(top_k=True),
-    "fireworks": Quirks(replay="reasoning_content", top_k=True, efforts=("none", *_LEVELS)),
-    "xai": Quirks(efforts=("low", "high"), effort_models=r"grok-3-mini"),
-    "cerebras": Quirks(picky_schema=True, penalties=False, effort_models=_GPT_OSS),
+    "fireworks": Quirks(replay="reasoning_content", top_k=True, efforts=(("", ("none", *_LEVELS)),)),
+    "xai": Quirks(efforts=(("grok-3-mini", ("low", "high")),)),
+    "cerebras": Quirks(picky_schema=True, penalties=False, efforts=_GPT_OSS),
     "gemini": Quirks(
         picky_schema=True,
-        efforts=("none", "minimal", *_LEVELS),
+        efforts=(("", ("none", "minimal", *_LEVELS)),),
         user_field="",
         thought_signatures=True,
     ),
-    "ollama": Quirks(replay="reasoning", efforts=("none", *_LEVELS), effort_models=_GPT_OSS),
-    "lmstudio": Quirks(top_k=True),
-    "vllm": Quirks(replay="reasoning", top_k=True),
-    "llamacpp": Quirks(replay="reasoning_content", top_k=True),
+    "ollama": Quirks(replay="reasoning", efforts=(("gpt-oss", _LEVELS), ("", ("none",)))),
+    "lmstudio": Quirks(top_k=True, late_system=False),
+    "vllm": Quirks(replay="reasoning", top_k=True, late_system=False),
+    "llamacpp": Quirks(replay="reasoning_content", top_k=True, late_system=False),
     "litellm": Quirks(
         replay="reasoning_content",
         cache_control=True,
         files=True,
         audio=True,
         top_k=True,
-        efforts=_ALL_EFFORTS[:-1],
+        efforts=(("", _ALL_EFFORTS[:-1]),),
+        text_parts=True,
         cache_key=True,
     ),
 }
@@ -152,10 +178,17 @@ class Target:
         return re.search(_REASONERS, self.model) is not None
 
     @property
-    def takes_effort(self) -> bool:
-        """Whether `reasoning_effort` may be sent to this model at all."""
-        pattern = self.quirks.effort_models
-        return bool(self.quirks.efforts) and re.search(pattern, self.model) is not None
+    def efforts(self) -> tuple[str, ...]:
+        """The values of `reasoning_effort` that this model takes, in ascending order; none at all if empty."""
+        rows = self.quirks.efforts
+        return next((values for pattern, values in rows if re.search(pattern, self.model)), ())
+
+    @property
+    def takes_parallel(self) -> bool:
+        """Whether `parallel_tool_calls` may be sent: OpenAI's o-series refuses it."""
+        return self.quirks.parallel_tools and not (
+            self.preset == "openai" and re.search(_O_SERIES, self.model)
+        )
 
     @property
     def max_tokens_field(self) -> str:

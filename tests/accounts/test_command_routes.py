@@ -43,13 +43,12 @@ def test_explain_shows_every_target_with_lane_and_accounts() -> None:
     found = run_json("explain", "fast", "--protocol", "openai")
     first, second = found["targets"]
     assert (found["rule"], found["reason"]) == ("alias", "alias fast")
-    assert (first["backend"], first["model"], first["lane"], first["changedBy"]) == (
-        "ollama",
-        "llama3",
-        "direct",
-        "alias",
-    )
-    assert second["lane"].startswith("not possible yet:")
+    assert (first["backend"], first["model"], first["changedBy"]) == ("ollama", "llama3", "alias")
+    assert first["lanes"] == [{"kind": "chat", "lane": "direct"}, {"kind": "responses", "lane": "direct"}]
+    chat = second["lanes"][0]
+    assert (chat["kind"], chat["lane"]) == ("chat", "translated")
+    assert "seed" in chat["lost"]
+    assert "audio" in chat["refused"]
     assert second["accounts"] == [{"alias": "anthropic", "ready": False, "reason": "paused"}]
 
 
@@ -57,7 +56,7 @@ def test_explain_shows_every_target_with_lane_and_accounts() -> None:
 def test_explain_without_a_protocol_takes_the_one_that_fits() -> None:
     assert run_json("explain", "claude-x")["protocol"] == "anthropic"
     assert run_json("explain", "ollama:llama3")["protocol"] == "openai"
-    assert "lane: direct" in run("explain", "claude-x")
+    assert "messages: direct" in run("explain", "claude-x")
 
 
 @pytest.mark.usefixtures("_backends")

@@ -126,11 +126,10 @@ def test_a_gzip_body_is_unpacked(lab: Lab) -> None:
     assert (answer.status, lab.upstream.wait_for(lambda entry: entry.completed).body) == (200, body)
 
 
-def test_a_client_of_the_other_protocol_gets_a_clear_refusal_for_now(lab: Lab) -> None:
-    answer = lab.patchbay.post("/v1/messages", lab.messages("gpt-4o"))
+def test_what_a_backend_has_nothing_like_is_a_clear_refusal(lab: Lab) -> None:
+    answer = lab.patchbay.post("/v1/embeddings", {"model": "claude-x", "input": "x"})
     assert answer.status == 400
-    assert answer.json()["type"] == "error"
-    assert "openai" in answer.json()["error"]["message"]
+    assert "anthropic" in answer.json()["error"]["message"]
     assert lab.upstream.journal.entries == []
 
 

@@ -105,7 +105,7 @@ class Command(AccountsCommand):
         if options["protocol"]:
             return explain(options["model"], Protocol(options["protocol"]), snapshot)
         found = explain(options["model"], Protocol.OPENAI, snapshot)
-        if found.targets[0].lane == "direct":
+        if found.targets[0].lanes[0].lane == "direct":
             return found
         return explain(options["model"], Protocol.ANTHROPIC, snapshot)
 
@@ -114,7 +114,8 @@ class Command(AccountsCommand):
         for number, target in enumerate(found.targets, start=1):
             because = f" (changed by {target.changed_by})" if target.changed_by else ""
             self.say(f"  {number}. {target.backend}: {target.model}{because}")
-            self.say(f"     lane: {target.lane}")
+            for lane in target.lanes:
+                self.say(f"     {lane.line()}")
             accounts = ", ".join(f"{alias} ({why or 'ready'})" for alias, why in target.accounts.items())
             self.say(f"     accounts: {accounts or 'none; add one with accounts add'}")
 

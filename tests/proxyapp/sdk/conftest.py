@@ -35,10 +35,14 @@ def sdk_upstream() -> Iterator[SimulatorThread]:
 
 @pytest.fixture(scope="session")
 def patchbay(sdk_upstream: SimulatorThread) -> Iterator[Patchbay]:
-    """A Patchbay with the backends `openai` and `anthropic`. Tests that spoil an account need one of their own."""
+    """A Patchbay with the backends `openai`, `anthropic`, and `local`, which speaks chat but not responses.
+
+    Tests that spoil an account need one of their own.
+    """
     with Patchbay() as running:
         add_backend(running, "openai", f"{sdk_upstream.url}/v1")
         add_backend(running, "anthropic", sdk_upstream.url)
+        add_backend(running, "local", f"{sdk_upstream.url}/v1", "--responses", "no")
         yield running
 
 

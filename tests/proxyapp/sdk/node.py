@@ -33,10 +33,10 @@ def environment(patchbay: Patchbay) -> dict[str, str]:
     return {**kept, "PATCHBAY_TEST_URL": patchbay.url}
 
 
-def run(script: str, patchbay: Patchbay) -> dict[str, Any]:
+def run(script: str, patchbay: Patchbay, *words: str) -> dict[str, Any]:
     """What one script said, by name. Fails the test if the script failed."""
     done = subprocess.run(
-        ["node", script],
+        ["node", script, *words],
         cwd=FOLDER,
         env=environment(patchbay),
         capture_output=True,

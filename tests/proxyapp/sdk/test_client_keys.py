@@ -125,3 +125,15 @@ def is_let_in(client: openai.OpenAI) -> bool:
     except openai.AuthenticationError:
         return False
     return True
+
+
+def test_nobody_continues_the_conversation_of_another_key(guarded: Patchbay, key: str) -> None:
+    asked: Any = {"model": CLAUDE, "input": "my name is Ada"}
+    with openai_client(guarded, api_key=key) as ada:
+        first = ada.responses.create(**asked)
+        assert ada.responses.create(**asked, previous_response_id=first.id).output_text
+    with (
+        openai_client(guarded, api_key=new_key(guarded, "neighbour")) as other,
+        pytest.raises(openai.BadRequestError, match="is not known here"),
+    ):
+        other.responses.create(**asked, previous_response_id=first.id)

@@ -1,0 +1,242 @@
+"""The two lanes of an attempt: how the request goes up and how the answer comes down.
+
+Direct: the backend knows the client's operation, bytes pass. Translated: the request is read into the neutral form
+once, written for the backend's operation, and the answer comes back the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from backends.routing import Target as RouteTarget
+from backends.wire import anthropic, openai_responses
+from backends.wire.assemble import Assembly
+from backends.wire.conversation import CannotCarry, Conversation, Lost, Reply
+from backends.wire.errors import ApiError, error_body
+from backends.wire.kinds import Kind, carrier
+from backends.wire.kinds import Protocol as WireProtocol
+from backends.wire.pairs import BUILDERS
+from backends.wire.splice import BadBody, json_string, splice
+from backends.wire.tap import stream_tap
+from backends.wire.target import Target
+from backends.wire.usage import Usage
+from proxyapp.calibration import calibration
+from proxyapp.call import ClientCall
+from proxyapp.errors import ProxyError
+from proxyapp.flows import DirectFlow, Flow, TranslatedFlow
+from proxyapp.headers import Headers, translated_headers, upstream_headers
+from proxyapp.remembered import remembered
+
+_PACKAGES = BUILDERS | {Kind.COUNT_TOKENS: BUILDERS[Kind.MESSAGES]}
+# A status that the client's protocol does not use, and the one that says the same there.
+_STATUS_OF: dict[WireProtocol, dict[int, int]] = {
+    WireProtocol.OPENAI: {529: 503},
+    WireProtocol.ANTHROPIC: {503: 529},
+}
+Edit = tuple[int, int, bytes]
+_ID_PREFIX = {Kind.MESSAGES: "msg_", Kind.CHAT: "chatcmpl-"}
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """The request as it goes upstream. `lost`: paths of what the backend cannot be told."""
+
+    body: bytes
+    headers: Headers
+    query: bytes = b""
+    mutations: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+class Lane(Protocol):
+    """One attempt's way up and down. `kind` is the operation at the backend."""
+
+    name: str
+    kind: Kind
+
+    def request(self) -> Outgoing:
+        """Raises ProxyError 400 for what the backend cannot serve."""
+
+    def headers(self, headers: dict[str, str]) -> dict[str, str]:
+        """Upstream's headers that reach the client, under the names that its SDK reads."""
+
+    def plain(self, body: bytes) -> bytes:
+        """The client's answer from upstream's whole one. Raises Unreadable."""
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Upstream's error in the client's words."""
+
+    def tell(self, error: ApiError) -> tuple[int, bytes]:
+        """An error that came inside a success, as status and body of its own."""
+
+    def flow(self) -> Flow:
+        """For a stream."""
+
+    def completed(self, usage: Usage | None) -> None:
+        """The whole answer has come: what is to be learnt from it."""
+
+
+def lane_for(call: ClientCall, target: RouteTarget) -> Lane:
+    """The lane of a target that is known to have one."""
+    kind = carrier(call.kind, target.backend.kinds)
+    assert kind is not None, "targets without a lane are refused when the trail opens"
+    return DirectLane(call, target) if kind is call.kind else TranslatedLane(call, target, kind)
+
+
+class DirectLane:
+    """Bytes pass; the model's span is spliced if the target names it otherwise."""
+
+    name = "direct"
+
+    def __init__(self, call: ClientCall, target: RouteTarget) -> None:
+        self.kind = call.kind
+        self._call, self._target = call, target
+
+    def request(self) -> Outgoing:
+        body, mutations = self._body()
+        return Outgoing(body, upstream_headers(self._call.headers), self._call.query, mutations)
+
+    def headers(self, headers: dict[str, str]) -> dict[str, str]:
+        return headers
+
+    def plain(self, body: bytes) -> bytes:
+        return body
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, body
+
+    def tell(self, error: ApiError) -> tuple[int, bytes]:
+        return error.status, error_body(self._call.kind.protocol, error, self._call.draft.id)
+
+    def flow(self) -> Flow:
+        return DirectFlow(stream_tap(self.kind))
+
+    def completed(self, usage: Usage | None) -> None:
+        """Nothing was read, so nothing is known."""
+
+    def _body(self) -> tuple[bytes, list[str]]:
+        """The client's bytes, with a few spans replaced; the same object when there is nothing to replace."""
+        edits, mutations = self._renaming()
+        if self.kind is Kind.RESPONSES and (sealed := openai_responses.without_sealed(self._call.body)):
+            # Reasoning that we sealed for another backend earlier in this conversation: OpenAI cannot open it.
+            edits, mutations = [*edits, *sealed], [*mutations, "$.input=sealed"]
+        return (splice(self._call.body, sorted(edits)), mutations) if edits else (self._call.body, [])
+
+    def _renaming(self) -> tuple[list[Edit], list[str]]:
+        call, target = self._call, self._target
+        if call.peek.model == target.model:
+            return [], []
+        name, mutation = json_string(target.model), f"$.model={target.mutation}"
+        if call.peek.model_span is None:  # `--model` forces one that the client did not name at all
+            start = call.body.index(b"{") + 1
+            return [(start, start, b'"model":' + name + b",")], [mutation]
+        start, end = call.peek.model_span
+        return [(start, end, name)], [mutation]
+
+
+class TranslatedLane:
+    """Two protocols, one neutral form between them."""
+
+    name = "translated"
+
+    def __init__(self, call: ClientCall, target: RouteTarget, kind: Kind) -> None:
+        self.kind = kind
+        self._call = call
+        self._client, self._upstream = _PACKAGES[call.kind], _PACKAGES[kind]
+        self._target = Target(model=target.model, preset=target.backend.preset)
+        self._mutation = target.mutation
+        self._ask = conversation(call)
+        self._names: Any = None
+        self._route_target = target
+        self._reply: Reply | None = None
+        self._assembly = Assembly() if call.kind is Kind.RESPONSES else None
+
+    def request(self) -> Outgoing:
+        lost = Lost()
+        _refuse_thread(self._ask)
+        try:
+            built = self._upstream.build_request(self._ask, self._target, lost)
+        except CannotCarry as exc:
+            raise ProxyError(400, exc.message, param=exc.field, is_rejection=True) from exc
+        self._names = built.names
+        headers = [*translated_headers(self._call.headers), *built.headers]
+        mutations = [f"$.model={self._mutation}"] if self._mutation else []
+        return Outgoing(built.body, headers, mutations=mutations, lost=lost.paths)
+
+    def headers(self, headers: dict[str, str]) -> dict[str, str]:
+        theirs, ours = ("x-request-id", "request-id")
+        if self._call.kind.protocol is WireProtocol.OPENAI:
+            theirs, ours = ours, theirs
+        if theirs in headers:
+            headers[ours] = headers.pop(theirs)
+        return headers
+
+    def plain(self, body: bytes) -> bytes:
+        reply = self._reply = self._upstream.parse_response(body, self._names)
+        reply.id = self._reply_id()
+        reply.created = reply.created or int(time.time())
+        answer: bytes = self._client.build_response(reply, self._ask)
+        return answer
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return self.tell(self._upstream.parse_error(status, body))
+
+    def tell(self, error: ApiError) -> tuple[int, bytes]:
+        protocol = self._call.kind.protocol
+        told = replace(error, status=_STATUS_OF[protocol].get(error.status, error.status))
+        if protocol is WireProtocol.ANTHROPIC:
+            told = anthropic.client_error(told)
+        return told.status, error_body(protocol, told, self._call.draft.id)
+
+    def flow(self) -> Flow:
+        writer = self._client.StreamWriter(self._ask, self._reply_id(), int(time.time()))
+        if self._call.kind is Kind.MESSAGES:
+            writer.request_id = self._call.draft.id
+        return TranslatedFlow(self._upstream.StreamReader(self._names), writer, self._assembly)
+
+    def _reply_id(self) -> str:
+        """The answer's id, in the look of the client's protocol (Responses makes several ids of it itself)."""
+        return _ID_PREFIX.get(self._call.kind, "") + self._call.draft.id.removeprefix("req_")
+
+    def completed(self, usage: Usage | None) -> None:
+        """Remember the conversation for `previous_response_id`; learn how many characters a token has."""
+        if usage is not None:
+            calibration.observe(self._route_target, self._ask, usage.input_tokens)
+        if self._assembly is not None:
+            reply = self._reply or self._assembly.reply
+            reply.id = self._reply_id()
+            remembered.keep(self._call.caller.key, self._ask, reply)
+
+
+def _refuse_thread(ask: Conversation) -> None:
+    """Anthropic's SDKs let the server keep a tool loop's history; by this code they learn to send all of it instead."""
+    if "$.thread" in ask.extras:
+        raise ProxyError(
+            400,
+            "The backend of this model keeps no threads. Send the whole conversation, without `thread`.",
+            code="thread_unsupported_request",
+            param="thread",
+            is_rejection=True,
+        )
+
+
+def conversation(call: ClientCall) -> Conversation:
+    """The client's request in the neutral form, read once. Raises ProxyError 400."""
+    if call.conversation is None:
+        try:
+            call.conversation = _parsed(call)
+        except BadBody as exc:
+            raise ProxyError(400, exc.message, param=exc.field, is_rejection=True) from exc
+        except CannotCarry as exc:
+            raise ProxyError(400, exc.message, param=exc.field, is_rejection=True) from exc
+        call.conversation = remembered.continued(call.caller.key, call.conversation)
+    return call.conversation
+
+
+def _parsed(call: ClientCall) -> Conversation:
+    if call.kind is Kind.RESPONSES:
+        return openai_responses.parse_request(call.body, remembered.items_of(call.caller.key))
+    talk: Conversation = _PACKAGES[call.kind].parse_request(call.body)
+    return talk
