@@ -48,6 +48,8 @@ class Remembered:
         items = {item["id"]: item for item in response["output"]}
         self._items.update({(key, item_id): item for item_id, item in items.items()})
         kept = _Kept(history_of(talk, reply), list(items), count_characters(talk))
+        if replaced := self._kept.pop((key, response["id"]), None):
+            self._characters -= replaced.characters
         self._kept[key, response["id"]] = kept
         self._characters += kept.characters
         while len(self._kept) > self.most or self._characters > self.most_characters:

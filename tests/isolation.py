@@ -10,6 +10,8 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
 os.umask(0o077)
 for _name in [name for name in os.environ if name.startswith("PATCHBAY_")]:
     del os.environ[_name]
@@ -27,3 +29,7 @@ for _name in (
 HOME = tempfile.mkdtemp(prefix="patchbay-tests-")
 os.environ["PATCHBAY_HOME"] = HOME
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# A busy machine is no defect: examples are bounded by number, never by time.
+settings.register_profile("patchbay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patchbay")

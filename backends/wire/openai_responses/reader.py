@@ -134,8 +134,10 @@ class StreamReader:
         self._pump()
 
     def _add(self, place: int, item: Mapping[str, Any]) -> ItemReader:
-        """Some servers use an index again: then the order is that of arrival."""
+        """Some servers use an index again: then the order is that of arrival. None goes before the one that speaks."""
         order = place if place not in self._items else max(place, self._seen)
+        if self._open:
+            order = max(order, self._open[0][0])
         self._seen = max(self._seen, order + 1)
         reader = self._items[place] = ItemReader(item, self._names)
         insort(self._open, (order, reader), key=lambda entry: entry[0])
