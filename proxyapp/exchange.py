@@ -52,8 +52,8 @@ class Exchange:
 
 async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> Exchange:
     """Send the request to one account. Only cancellation comes out as an exception."""
-    lane = lane_for(call, target)
     try:
+        lane = lane_for(call, target)
         going = lane.request()
     except ProxyError as exc:
         return Exchange(Fault.TARGET, "cannot_carry", error=exc, message=str(exc))
