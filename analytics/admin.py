@@ -203,7 +203,7 @@ class RequestRecordAdmin(ModelAdmin):
                 "Asked",
                 {"fields": ("kind", "protocol", "model_asked", "stream", "key", "session", "client", "path")},
             ),
-            ("Served", {"fields": ("model_used", "backend", "account", "lane", "mutations")}),
+            ("Served", {"fields": ("model_used", "backend", "account", "lane", "mutations", "lost")}),
             ("Tokens", {"fields": (*TOKENS, "usage_source", "raw_usage")}),
             ("Times", {"fields": tuple(TIMES)}),
         )
