@@ -23,7 +23,7 @@ def sqlite_version(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"SQLite {sqlite3.sqlite_version} has a rare fault in write-ahead logging that can damage a database.",
-            hint="Use a Python built with SQLite 3.51.3 or newer, or PostgreSQL (DATABASE_URL). Keep backups.",
+            hint="Use a Python built with SQLite 3.51.3 or newer. Keep backups.",
             id="patchbay.W001",
         )
     ]

@@ -54,11 +54,6 @@ def draining() -> bool:
     return DRAINING.has_come()
 
 
-def drain_event() -> asyncio.Event:
-    """Set when draining begins. For feeds that never end by themselves."""
-    return DRAINING.event()
-
-
 def shutdown_event() -> asyncio.Event:
     """Set when the drain time is up. A stream that still runs has two seconds to say so to its client."""
     return SHUTDOWN.event()

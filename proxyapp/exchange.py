@@ -200,14 +200,16 @@ def _error_in_success(lane: Lane, error: ApiError, headers: dict[str, str], body
     `body` is upstream's, if the error was all of it.
     """
     status, told = lane.refusal(error.status, body) if body else lane.tell(error)
+    safe = redact_body(told)
+    redacted = [] if safe is told else ["response=redacted"]
     return Exchange(
         fault_of_status(error.status),
         "error_in_success",
         status,
         headers | JSON,
-        body=redact_body(told),
+        body=safe,
         message=redact(error.message),
-        mutations=["response=error-status"],
+        mutations=["response=error-status", *redacted],
     )
 
 

@@ -151,7 +151,8 @@ class TranslatedLane:
         self._names: Any = None
         self._route_target = target
         self._reply: Reply | None = None
-        self._assembly = Assembly() if call.kind is Kind.RESPONSES else None
+        keeps = call.kind is Kind.RESPONSES and self._ask.store is not False
+        self._assembly = Assembly() if keeps else None  # a stream's whole reply is held only where it is kept
 
     def request(self) -> Outgoing:
         lost = Lost()
@@ -202,7 +203,7 @@ class TranslatedLane:
 
     def completed(self, usage: Usage | None) -> None:
         """Remember the conversation for `previous_response_id`; learn how many characters a token has."""
-        if usage is not None:
+        if usage is not None and self._call.kind is Kind.MESSAGES:  # the only clients that ask for counts
             calibration.observe(self._route_target, self._ask, usage.input_tokens)
         if self._assembly is not None:
             reply = self._reply or self._assembly.reply

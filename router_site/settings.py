@@ -190,10 +190,13 @@ def sqlite_database(path: Path, *, synchronous: str) -> dict[str, Any]:
 
 
 def read_database(name: str, path: Path, *, synchronous: str) -> dict[str, Any]:
-    """DATABASE_URL-style setting, or the SQLite file."""
+    """DATABASE_URL-style setting, or the SQLite file. Every SQLite file gets the same options."""
     if not env.str(name, default=""):
         return sqlite_database(path, synchronous=synchronous)
-    return dict(env.db_url(name))
+    database = dict(env.db_url(name))
+    if database["ENGINE"].endswith("sqlite3"):
+        return sqlite_database(Path(database["NAME"]), synchronous=synchronous)
+    return database
 
 
 DATABASES = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -216,3 +219,32 @@ def test_cors_is_for_the_configured_origin_only() -> None:
         )
         assert "access-control-allow-origin" not in patchbay.get("/v1/models", other).headers
         assert patchbay.get("/v1/models", other).status == 403
+
+
+def test_secrets_from_the_environment_and_from_a_file_and_a_database_elsewhere(tmp_path: Path) -> None:
+    key_file, database = tmp_path / "key", tmp_path / "elsewhere.sqlite3"
+    key_file.write_text("fixed-key-of-the-team\n")
+    settings = {
+        "PATCHBAY_API_KEY_FILE": str(key_file),
+        "PATCHBAY_SECRET_KEY": "a-master-secret-from-outside",
+        "DATABASE_URL": f"sqlite:///{database}",
+    }
+    demo = {**BODY, "model": "demo"}
+    with Patchbay(settings=settings) as patchbay:
+        assert patchbay.post(CHAT, demo).status == 401
+        assert patchbay.post(CHAT, demo, {"x-api-key": "fixed-key-of-the-team"}).status == 200
+        assert not (patchbay.home / "secrets" / "secret_key").exists()
+        assert not (patchbay.home / "config.sqlite3").exists()
+        assert "fixed-key-of-the-team" not in patchbay.log
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_two_processes_that_start_at_once_on_an_empty_home_both_serve() -> None:
+    one = Patchbay()
+    two = Patchbay(home=one.home)
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda each: each.start(), (one, two)))
+    assert {each.post(CHAT, {**BODY, "model": "demo"}).status for each in (one, two)} == {200}
+    assert [one.stop(), two.stop()] == [0, 0]
