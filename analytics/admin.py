@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -15,9 +15,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from analytics.drafts import Outcome
-from analytics.models import Attempt, RequestRecord
-from analytics.queries import status_range
+from analytics.models import RequestRecord
+from analytics.queries import attempts_of, status_range
 from analytics.rows import model_text, tokens_text
+from analytics.why import attempt_lines, decision_lines, usage_lines
 from backends.django_types import ModelAdmin, RowPaginator
 from backends.models import Backend
 from backends.wire.kinds import Kind
@@ -115,37 +116,33 @@ def count(field: str, label: str) -> Callable[[RequestRecord], str]:
     return shown
 
 
-@admin.display(description="attempts, in order")
-def attempt_list(row: RequestRecord) -> SafeString | str:
-    """Each try at an upstream and what came of it."""
-    found = Attempt.objects.filter(request_id=row.id).order_by("number")
-    lines = [
-        (
-            a.number,
-            a.backend,
-            a.account,
-            a.model,
-            a.status or "no answer",
-            a.outcome,
-            f"{a.duration_ms:,.0f}",
-            a.error,
-        )
-        for a in found
-    ]
-    if not lines:
-        return "none: no upstream was asked"
-    body = format_html_join("", "<li>{}. {}/{} {}: {} {} in {} ms {}</li>", lines)
-    return format_html('<ol class="pb-attempts">{}</ol>', body)
+def lines(label: str, told: Callable[[RequestRecord], Sequence[str]]) -> Callable[[RequestRecord], str]:
+    """A part of the account of `manage.py why`, one line below the other; whatever is in it is escaped."""
+
+    @admin.display(description=label)
+    def shown(row: RequestRecord) -> SafeString:
+        body = format_html_join("", "<li>{}</li>", ((line,) for line in told(row)))
+        return format_html('<ol class="pb-attempts">{}</ol>', body)
+
+    return shown
 
 
-SEARCHED = ("model_asked", "model_used", "account", "key")
+SEARCHED = ("model_asked", "model_used", "account", "key", "session")
+DECISION = lines("rule, candidates, choice", decision_lines)
+ATTEMPTS = lines("attempts, in order", lambda row: attempt_lines(attempts_of(row)))
+USAGE = lines("in all", usage_lines)
 TIMES = [
+    milliseconds("queued_ms", "waiting for an account"),
     milliseconds("duration_ms", "whole request"),
     milliseconds("connect_ms", "connecting"),
     milliseconds("ttfb_ms", "until the first byte"),
     milliseconds("ttft_ms", "until the first content"),
     milliseconds("overhead_ms", "Patchbay's own share"),
 ]
+ASKED = (
+    *("kind", "protocol", "model_asked", "stream", "key"),
+    *("session", "session_source", "client", "path"),
+)
 TOKENS = [
     count("input_tokens", "input, caches included"),
     count("cache_read_tokens", "read from cache"),
@@ -168,7 +165,7 @@ class RequestRecordAdmin(ModelAdmin):
         KindFilter,
     )
     search_fields = SEARCHED
-    search_help_text = "Request id, model, account or client key, exactly."
+    search_help_text = "Request id, model, account, client key or session, exactly."
     show_full_result_count = False
     paginator = CappedPaginator
     list_per_page = 50
@@ -198,13 +195,10 @@ class RequestRecordAdmin(ModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: RequestRecord | None = None) -> Any:
         """What people ask first comes first."""
         return (
-            (None, {"fields": ("id", "when", "status", "outcome", "error", attempt_list)}),
-            (
-                "Asked",
-                {"fields": ("kind", "protocol", "model_asked", "stream", "key", "session", "client", "path")},
-            ),
+            (None, {"fields": ("id", "when", "status", "outcome", "error", DECISION, ATTEMPTS)}),
+            ("Asked", {"fields": ASKED}),
             ("Served", {"fields": ("model_used", "backend", "account", "lane", "mutations", "lost")}),
-            ("Tokens", {"fields": (*TOKENS, "usage_source", "raw_usage")}),
+            ("Tokens and cost", {"fields": (USAGE, *TOKENS, "usage_source", "raw_usage")}),
             ("Times", {"fields": tuple(TIMES)}),
         )
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from accounts.redact import redact
-from analytics.drafts import AttemptDraft, RecordDraft
+from analytics.decision import DecisionNote
+from analytics.drafts import AttemptDraft, Outcome, RecordDraft
+from analytics.pricing import CostSource, cost_of
+from backends.wire.kinds import Kind
 
-Value = str | int | float | datetime | None
+Value = str | int | float | Decimal | datetime | None
 Row = dict[str, Value]  # by column: the names of the model's fields
 _MAX_INT = 2**63 - 1
 
 
 def record_row(draft: RecordDraft) -> Row:
     """Column names and values of a request's record."""
-    usage = draft.usage
     return {
         "id": draft.id,
         "started_at": draft.started_at,
@@ -31,7 +34,28 @@ def record_row(draft: RecordDraft) -> Row:
         "account": draft.account,
         "key": draft.key,
         "session": _text(draft.session, 80),
+        "session_source": _text(draft.session_source, 16),
         "attempts": len(draft.attempts),
+        "connect_ms": draft.connect_ms,
+        "ttfb_ms": draft.ttfb_ms,
+        "ttft_ms": draft.ttft_ms,
+        "overhead_ms": draft.overhead_ms,
+        "queued_ms": draft.queued_s * 1000 if draft.choices else None,
+        "decision": _decision(draft),
+        "mutations": ", ".join(draft.mutations),
+        "lost": _text(", ".join(draft.lost), 2000),
+        "error": _text(redact(draft.error), 2000),
+        "method": _text(draft.method, 8),
+        "path": _text(draft.path, 200),
+        "client": _text(draft.client, 200),
+        **_usage_columns(draft),
+    }
+
+
+def _usage_columns(draft: RecordDraft) -> Row:
+    usage = draft.usage
+    cost, cost_source = _cost(draft)
+    return {
         "fresh_input_tokens": _count(usage.fresh_input) if usage else None,
         "cache_read_tokens": _count(usage.cache_read) if usage else None,
         "cache_write_5m_tokens": _count(usage.cache_write_5m) if usage else None,
@@ -40,16 +64,8 @@ def record_row(draft: RecordDraft) -> Row:
         "reasoning_tokens": _count(usage.reasoning) if usage else None,
         "usage_source": _usage_source(draft),
         "raw_usage": _text(usage.raw.decode("utf-8", "replace"), 4000) if usage else "",
-        "connect_ms": draft.connect_ms,
-        "ttfb_ms": draft.ttfb_ms,
-        "ttft_ms": draft.ttft_ms,
-        "overhead_ms": draft.overhead_ms,
-        "mutations": ", ".join(draft.mutations),
-        "lost": _text(", ".join(draft.lost), 2000),
-        "error": _text(redact(draft.error), 2000),
-        "method": _text(draft.method, 8),
-        "path": _text(draft.path, 200),
-        "client": _text(draft.client, 200),
+        "cost": cost,
+        "cost_source": cost_source,
     }
 
 
@@ -58,6 +74,32 @@ def _usage_source(draft: RecordDraft) -> str:
     if draft.usage is None:
         return "none"
     return "reported" if draft.usage_is_final else "estimated"
+
+
+def _cost(draft: RecordDraft) -> tuple[Decimal | None, str]:
+    """The cost, and how far it can be relied on. What was never served has nothing to price."""
+    if draft.usage is None:
+        return None, CostSource.UNPRICED.value if _was_served(draft) else ""
+    cost = cost_of(draft.model_used, draft.provider, draft.usage, draft.started_at)
+    if cost is None:
+        return None, CostSource.UNPRICED.value
+    return cost, (CostSource.PRICED if draft.usage_is_final else CostSource.ESTIMATED).value
+
+
+def _was_served(draft: RecordDraft) -> bool:
+    """Whether a provider may have done billed work. Counting tokens is free."""
+    failed = draft.outcome in (None, Outcome.ERROR, Outcome.REJECTED)
+    return bool(draft.attempts) and not failed and draft.kind is not Kind.COUNT_TOKENS
+
+
+def _decision(draft: RecordDraft) -> str:
+    """The decision as JSON, without secrets; empty when the request never came to one."""
+    if not draft.rule and not draft.choices:
+        return ""
+    note = DecisionNote(draft.rule, draft.route_reason, tuple(draft.choices))
+    if any(redact(words) != words for words in note.words()):
+        note = note.mapped(redact)
+    return note.as_json()
 
 
 def attempt_row(request_id: str, number: int, attempt: AttemptDraft) -> Row:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from analytics.decision import ChoiceNote
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.usage import Usage
 
@@ -57,7 +59,12 @@ class AttemptDraft:
 
 @dataclass(slots=True)
 class RecordDraft:
-    """One client request. `began` is when its headers were in, on the monotonic clock."""
+    """One client request. `began` is when its headers were in, on the monotonic clock.
+
+    `provider` is the backend's preset: whose prices apply, "" for none. `rule` and `route_reason` are the router's,
+    `route_note` its part about targets that were passed over, `choices` the pool's, in the order they were made.
+    `on_end` is called once, when the request has ended.
+    """
 
     id: str
     protocol: Protocol
@@ -78,17 +85,25 @@ class RecordDraft:
     account: str = ""
     key: str = ""
     session: str = ""
+    session_source: str = ""
+    provider: str = ""
+    rule: str = ""
+    route_reason: str = ""
+    route_note: str = ""
+    choices: list[ChoiceNote] = field(default_factory=list)
     usage: Usage | None = None
     usage_is_final: bool = True
     connect_ms: float | None = None
     ttfb_ms: float | None = None
     ttft_ms: float | None = None
     overhead_ms: float | None = None
+    queued_s: float = 0.0  # time spent waiting for an account
     upstream_s: float = 0.0  # time spent waiting for upstreams, for the overhead
     mutations: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     error: str = ""
     attempts: list[AttemptDraft] = field(default_factory=list)
+    on_end: Callable[[], None] | None = None
 
     def since_start_ms(self) -> float:
         """Milliseconds since the request's headers were in."""
@@ -118,4 +133,6 @@ class RecordDraft:
             return False
         self.outcome, self.duration_ms = outcome, self.since_start_ms()
         self.error = self.error or error
+        if self.on_end is not None:
+            self.on_end()
         return True

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from analytics.decision import DecisionNote
+
 
 class RequestRecord(models.Model):
     """The history row of one client request. Times are milliseconds; absent means it never came to that."""
@@ -31,6 +33,9 @@ class RequestRecord(models.Model):
     account = models.CharField(max_length=64, blank=True)
     key = models.CharField("client key", max_length=64, blank=True)
     session = models.CharField(max_length=80, blank=True)
+    session_source = models.CharField(
+        max_length=16, null=True, blank=True, help_text="What named the session: header, metadata, …"
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     fresh_input_tokens = models.BigIntegerField(null=True)
     cache_read_tokens = models.BigIntegerField(null=True)
@@ -44,6 +49,21 @@ class RequestRecord(models.Model):
     ttfb_ms = models.FloatField(null=True, help_text="Until the first byte from upstream.")
     ttft_ms = models.FloatField(null=True, help_text="Until the first content.")
     overhead_ms = models.FloatField(null=True, help_text="Patchbay's own share of the time to first byte.")
+    queued_ms = models.FloatField(null=True, help_text="Waiting for an account.")
+    decision = models.TextField(
+        null=True,
+        blank=True,
+        help_text="Rule, choices and candidates as JSON; null: written before it was kept.",
+    )
+    cost = models.DecimalField(
+        null=True, max_digits=16, decimal_places=8, help_text="US dollars at list prices; null: unpriced."
+    )
+    cost_source = models.CharField(
+        max_length=10,
+        null=True,
+        blank=True,
+        help_text="priced, estimated, unpriced; empty: nothing was served.",
+    )
     mutations = models.TextField(blank=True)
     lost = models.TextField(
         blank=True, help_text="What a translated request could not carry, as field paths."
@@ -60,6 +80,14 @@ class RequestRecord(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def decision_note(self) -> DecisionNote | None:
+        """Why it went where it went; None when nothing was decided, or it was not kept."""
+        try:
+            return DecisionNote.from_json(self.decision) if self.decision else None
+        except ValueError:  # a row that another version wrote, or a hand
+            return None
 
     @property
     def input_tokens(self) -> int | None:

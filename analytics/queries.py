@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from analytics.drafts import Outcome
-from analytics.models import RequestRecord
+from analytics.models import Attempt, RequestRecord
 
 FAILED = [Outcome.ERROR.value, Outcome.TRUNCATED.value, Outcome.SHUTDOWN.value]
 REJECTED = Outcome.REJECTED.value
@@ -28,12 +28,18 @@ class HistoryFilter:
     backend: str = ""
     account: str = ""
     key: str = ""
+    session: str = ""
     status: str = ""
     since: datetime | None = None
 
     def rows(self) -> QuerySet[RequestRecord]:
         """The matching rows, newest first. Raises BadFilter."""
-        exact = {"outcome": self.outcome, "account": self.account, "key": self.key}
+        exact = {
+            "outcome": self.outcome,
+            "account": self.account,
+            "key": self.key,
+            "session": self.session,
+        }
         rows = RequestRecord.objects.filter(**{name: value for name, value in exact.items() if value})
         if self.backend:
             rows = rows.filter(backend__iexact=self.backend)
@@ -47,6 +53,21 @@ class HistoryFilter:
     def newest(self, limit: int) -> list[RequestRecord]:
         """The `limit` newest matching rows, the newest last."""
         return list(reversed(self.rows()[:limit]))
+
+
+def find_record(id_: str) -> RequestRecord | None:
+    """The record of one request, by its whole id."""
+    return RequestRecord.objects.filter(pk=id_.strip()).first()
+
+
+def newest_record() -> RequestRecord | None:
+    """The record of the request that began last, of those that have ended."""
+    return RequestRecord.objects.first()
+
+
+def attempts_of(row: RequestRecord) -> list[Attempt]:
+    """The attempts of one request, in order."""
+    return list(Attempt.objects.filter(request_id=row.id).order_by("number"))
 
 
 def status_range(text: str) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from analytics.models import RequestRecord
+from analytics.pricing import CostSource
 
 
 def record_json(row: RequestRecord) -> dict[str, object]:
@@ -28,7 +30,7 @@ def record_json(row: RequestRecord) -> dict[str, object]:
         "attempts": row.attempts,
         **tokens_json(row),
         "usageSource": row.usage_source,
-        "cost": None,
+        "cost": None if row.cost is None else float(row.cost),
         "ttftMs": None if row.ttft_ms is None else round(row.ttft_ms, 1),
         "error": row.error or None,
     }
@@ -46,7 +48,7 @@ def tokens_json(row: RequestRecord) -> dict[str, object]:
 
 
 def record_line(row: RequestRecord) -> str:
-    """One line: when, how it ended, what, where, how long, how many tokens, which id."""
+    """One line: when, how it ended, what, where, how long, how many tokens, for how much, which id."""
     parts = [
         f"{row.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
         str(row.status or "---"),
@@ -56,6 +58,7 @@ def record_line(row: RequestRecord) -> str:
         "/".join(part for part in (row.backend, row.account) if part) or "-",
         f"{row.duration_ms:,.0f} ms",
         tokens_text(row),
+        "" if row.cost is None else cost_text(row),
         f"key {row.key}" if row.key else "",
         f"{row.attempts} attempts" if row.attempts > 1 else "",
         row.id,
@@ -77,6 +80,19 @@ def tokens_text(row: RequestRecord) -> str:
         return ""
     about = "~" if row.usage_source == "estimated" else ""
     return f"{about}{row.input_tokens or 0} in, {row.output_tokens or 0} out"
+
+
+def cost_text(row: RequestRecord) -> str:
+    """`$0.0207`, `~$0.0207` for an estimate, `unpriced`; empty when nothing was served."""
+    if row.cost is None:
+        return row.cost_source or ""
+    return ("~" if row.cost_source == CostSource.ESTIMATED else "") + dollars(row.cost)
+
+
+def dollars(amount: Decimal) -> str:
+    """All its decimals, two at least: a single request often costs a fraction of a cent."""
+    whole, _, decimals = f"{amount:,.8f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def iso(moment: datetime) -> str:

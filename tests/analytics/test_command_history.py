@@ -42,9 +42,10 @@ def test_json_is_one_object_a_line_newest_last() -> None:
 @pytest.mark.django_db(databases=["history"])
 def test_filters_reach_the_query() -> None:
     add_record(age_s=7200, model_asked="old")
-    add_record(outcome="error", status=429, key="ci")
+    add_record(outcome="error", status=429, key="ci", session="s-42")
     assert len(run_json("--since", "1h")) == 1
     assert len(run_json("--outcome", "error", "--status", "429", "--key", "ci")) == 1
+    assert [row["session"] for row in run_json("--session", "s-42")] == ["s-42"]
     assert run_json("--model", "old", "--since", "1h") == []
 
 

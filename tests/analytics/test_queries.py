@@ -33,6 +33,8 @@ def test_the_newest_come_last() -> None:
         ({"account": "work"}, True),
         ({"account": "Work"}, False),
         ({"key": "laptop"}, True),
+        ({"session": "s-42"}, True),
+        ({"session": "s-4"}, False),
         ({"status": "5xx"}, True),
         ({"status": "503"}, True),
         ({"status": "4xx"}, False),
@@ -50,6 +52,7 @@ def test_filters(wanted: dict[str, object], found: bool) -> None:
         backend="openai",
         account="work",
         key="laptop",
+        session="s-42",
     )
     assert bool(HistoryFilter(**wanted).newest(10)) is found  # type: ignore[arg-type]
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
 
 from analytics.models import RequestRecord
-from analytics.rows import iso, record_json, record_line
+from analytics.rows import cost_text, dollars, iso, record_json, record_line
 
 REQUEST = ["id", "startedAt", "durationMs", "kind", "status", "outcome", "protocol", "lane", "stream"]
 SERVED = ["modelAsked", "modelUsed", "backend", "account", "key", "session", "attempts"]
@@ -102,3 +105,33 @@ def test_the_line_says_what_changed_and_what_went_wrong() -> None:
         "no answer",
     ):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ("cost", "source", "number", "text"),
+    [
+        (Decimal("0.00207000"), "priced", 0.00207, "$0.00207"),
+        (Decimal("1234.50000000"), "estimated", 1234.5, "~$1,234.50"),
+        (None, "unpriced", None, "unpriced"),
+        (None, "", None, ""),
+        (None, None, None, ""),
+    ],
+)
+def test_a_cost_is_a_number_or_null_and_an_unknown_one_is_no_zero(
+    cost: Decimal | None, source: str | None, number: float | None, text: str
+) -> None:
+    made = row(cost=cost, cost_source=source)
+    assert record_json(made)["cost"] == number
+    assert cost_text(made) == text
+
+
+def test_the_line_shows_a_cost_that_is_known() -> None:
+    assert "$0.045" in record_line(row(cost=Decimal("0.045"), cost_source="priced"))
+    assert "unpriced" not in record_line(row(cost_source="unpriced"))
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("0", "$0.00"), ("0.1", "$0.10"), ("0.00000002", "$0.00000002")]
+)
+def test_dollars_keep_their_decimals(amount: str, text: str) -> None:
+    assert dollars(Decimal(amount)) == text

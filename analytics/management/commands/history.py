@@ -19,6 +19,7 @@ from backends.command import Options, PatchbayCommand, WrongUse
 from backends.durations import parse_duration
 
 FOLLOW_SECONDS = 0.5
+FILTERS = ("outcome", "model", "backend", "account", "key", "session", "status")
 
 
 class Command(PatchbayCommand):
@@ -42,6 +43,7 @@ class Command(PatchbayCommand):
             ("backend", "Which backend answered."),
             ("account", "Which account was used."),
             ("key", "Name of the client key."),
+            ("session", "Id of the conversation, as --json shows it."),
             ("status", "HTTP status, such as 429 or 5xx."),
         ):
             parser.add_argument(f"--{name}", default="", metavar=name.upper(), help=text)
@@ -84,7 +86,7 @@ def _filter(options: Options) -> HistoryFilter:
     if options["since"] and since is None:
         raise WrongUse(f"--since {options['since']!r} is not a duration. Write 30m, 12h or 7d.")
     wanted = HistoryFilter(
-        **{name: options[name] for name in ("outcome", "model", "backend", "account", "key", "status")},
+        **{name: options[name] for name in FILTERS},
         since=timezone.now() - since if since else None,
     )
     try:
