@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
-from backends.simulator import Entry, Journal, Simulator
+from backends.simulator import Entry, Journal, Simulator, TokenNote
 
 _START_SECONDS = 20.0
 T = TypeVar("T")
@@ -58,6 +58,37 @@ class SimulatorThread:
         """Forget queued scripts and the journal's entries."""
         self._soon(self.simulator.reset)
 
+    def login(
+        self, name: str, *, script: str = "", scope: str = "", expires: float | None = 3600.0
+    ) -> dict[str, Any]:
+        """An OAuth login without a browser: `access_token`, `refresh_token`, `expires_in`, as the provider answers."""
+        return self._soon(
+            lambda: self.simulator.logins.grant(name, script=script, scope=scope, expires=expires)
+        )
+
+    def expire(self, name: str) -> None:
+        """The API answers 401 to this login's access tokens, until it refreshes."""
+        assert self._soon(lambda: self.simulator.logins.expire(name)), f"nobody logged in as {name}"
+
+    def revoke(self, name: str) -> None:
+        """This login is over: its refresh tokens are refused too."""
+        assert self._soon(lambda: self.simulator.logins.revoke(name)), f"nobody logged in as {name}"
+
+    @property
+    def token_requests(self) -> list[TokenNote]:
+        """What reached the token endpoint, in order: grant, login, generation, outcome."""
+        return [entry.token for entry in self.journal.entries if entry.token is not None]
+
+    @property
+    def refreshes(self) -> list[TokenNote]:
+        """The refreshes among them."""
+        return [note for note in self.token_requests if note.grant == "refresh_token"]
+
+    def oauth_settings(self, backend: str) -> dict[str, str]:
+        """The environment that makes this simulator the OAuth provider of a backend, by discovery."""
+        prefix = f"PATCHBAY_OAUTH_{backend.upper().replace('-', '_').replace('.', '_')}"
+        return {f"{prefix}_ISSUER": self.url, f"{prefix}_CLIENT_ID": "patchbay-tests"}
+
     def wait_for(self, predicate: Callable[[Entry], object], timeout: float = 10.0) -> Entry:
         """The first journal entry, present or future, for which `predicate` holds."""
         return self._call(self.journal.wait_for(predicate, timeout))
@@ -81,8 +112,8 @@ class SimulatorThread:
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_SECONDS)
 
-    def _soon(self, work: Callable[[], None]) -> None:
-        done: Future[None] = Future()
+    def _soon(self, work: Callable[[], T]) -> T:
+        done: Future[T] = Future()
 
         def run() -> None:
             try:
@@ -91,4 +122,4 @@ class SimulatorThread:
                 done.set_exception(exc)
 
         self._loop.call_soon_threadsafe(run)
-        done.result(_START_SECONDS)
+        return done.result(_START_SECONDS)

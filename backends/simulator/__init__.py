@@ -13,7 +13,16 @@ Scripts come from three places, the later one winning:
   `{"scripts": [...], "key": null, "path": null}`. One script for each coming request, those for its key
   first. Paths are those below the version (`/models`); a script without one goes to any POST.
 
-`GET /_sim/journal[?since=N]` shows the journal as JSON lines, `POST /_sim/reset` forgets journal and queue.
+It is an OAuth provider too: discovery (RFC 8414), `/oauth/authorize`, which approves at once, and `/oauth/token`, with
+PKCE and single-use refresh tokens. The API takes the newest access token of a login, until it expires. A scope
+`sim:SCRIPT` at the login scripts the API requests of its access tokens, and a script's `key` may be the name of a login
+(`login_hint`). Scripts for OAuth come from the queue only, and need its path (`/oauth/token`). `Simulator.logins`, or
+`POST /_sim/oauth` with `{"do": "grant", "login": "work", "script": "", "expires": 3600}`, makes a login without a
+browser and answers its tokens; `"do": "expire"` makes its access tokens useless until a refresh, `"revoke"` ends it.
+Of the words below `status`, `ra`, `code`, `msg`, `html502`, `redirect`, `echo-secret`, time and connection apply to it.
+
+`GET /_sim/journal[?since=N]` shows the journal as JSON lines. `POST /_sim/reset` forgets journal and queue, not the
+logins.
 In the table `n` counts events, `t` is a time (`20ms`, `1.5s`, `2`), `size` is `4096`, `64k` or `8m`, TYPE is an
 error type (`failed`: send `response.failed`). Values of `text`, `call`, `msg`, `hdr` may be percent-encoded.
 
@@ -53,6 +62,13 @@ error type (`failed`: send `response.failed`). Values of `text`, `call`, `msg`, 
 | `echo-secret=plain/b64/split` | an error body that repeats the received credential (split: over two writes) |
 | `html502=size`, `wrong-type` | an HTML page with 502; with 200 |
 | `empty200`, `redirect=code:target` | an empty 200; a redirect |
+| **tokens** (path `/oauth/token`; `deny`: `/oauth/authorize`) | |
+| `expires=t`, `expires=none` | the life of the access token; not told and endless. Default 3600 |
+| `rotate`, `no-rotate` | with a new refresh token, the default; without one, the old one stays good |
+| `keep-old` | access tokens issued before stay good until they expire |
+| `reused` | as if the refresh token had been used before: `refresh_token_reused`, and the login is over |
+| `commit-then-drop`, `commit-then-hang` | the tokens are issued, and the answer never comes (`rst`: a reset) |
+| `deny` | the user says no |
 | **the connection** | |
 | `refuse`, `accept-no-read` | reset at once; never read. Next in the queue for all, they befall the next connection |
 | `eof-before`, `eof-after-request` | close before the body is read (key and queue only, else after); after it |
@@ -76,8 +92,8 @@ error type (`failed`: send `response.failed`). Values of `text`, `call`, `msg`, 
 from __future__ import annotations
 
 from backends.simulator.catalogue import Model
-from backends.simulator.journal import Entry, Journal
+from backends.simulator.journal import Entry, Journal, TokenNote
 from backends.simulator.script import Script, ScriptError
 from backends.simulator.server import Simulator
 
-__all__ = ["Entry", "Journal", "Model", "Script", "ScriptError", "Simulator"]
+__all__ = ["Entry", "Journal", "Model", "Script", "ScriptError", "Simulator", "TokenNote"]

@@ -16,7 +16,8 @@ import httptools
 from backends.simulator.framing import connection_fault, steps
 from backends.simulator.headers import head
 from backends.simulator.journal import Entry
-from backends.simulator.script import ScriptError, parse, script_of_key
+from backends.simulator.oauth import is_oauth, ledger_body
+from backends.simulator.script import ScriptError, parse
 from backends.simulator.steps import End, Step, Steps
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class Connection(asyncio.Protocol):
         entry.method = self._parser.get_method().decode()
         entry.key = _key(entry)
         entry.request_id = f"req_sim{entry.number:012d}"
+        if found := self._simulator.logins.of_access(entry.key):
+            entry.login = found[0].name
         self._cue = self._simulator.queue.take(entry, self._simulator.canonical(entry.path))
         self._act_early(entry)
         if not self._closing and (entry.header("expect") or "").lower() == "100-continue":
@@ -152,7 +155,7 @@ class Connection(asyncio.Protocol):
         entry.body_at = time.monotonic()
         body = b"".join(self._body)
         self._body = []
-        self._simulator.journal.keep_body(entry, body)
+        self._simulator.journal.keep_body(entry, ledger_body(entry.path, body))
         http11 = self._parser.get_http_version() == "1.1"
         waiting = _Waiting(entry, body, self._cue, self._parser.should_keep_alive(), http11)
         if self._answering is not None:
@@ -164,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def _act_early(self, entry: Entry) -> None:
         """Scripts of key and queue that act before the body is read."""
-        sources = (script_of_key(entry.key), self._cue)
+        sources = (self._simulator.service.script_of(entry), self._cue)
         if sources == ("", "") or self._answering is not None:
             return
         try:
@@ -188,6 +191,8 @@ class Connection(asyncio.Protocol):
         path = simulator.canonical(entry.path)
         if path is not None and path.startswith("/_sim/") and simulator.control is not None:
             outcome, script = simulator.control.answer(entry, path, waiting.body)
+        elif simulator.oauth is not None and is_oauth(entry.path):
+            outcome, script = simulator.oauth.answer(entry, waiting.body, waiting.cue)
         else:
             body = _decoded(entry, waiting.body)
             outcome, script = simulator.service.answer(entry, path, body, waiting.cue)

@@ -18,7 +18,7 @@ class _Cue:
 
 
 class ScriptQueue:
-    """Each cue goes to the first request it fits: by key, and by path (any POST if it has none)."""
+    """Each cue goes to the first request it fits: by key or OAuth login, and by path (any POST to the API if none)."""
 
     def __init__(self) -> None:
         self._cues: deque[_Cue] = deque()
@@ -60,8 +60,8 @@ class ScriptQueue:
 
 
 def _fits(cue: _Cue, entry: Entry, path: str | None) -> bool:
-    if cue.key is not None and cue.key != entry.key:
+    if cue.key is not None and cue.key not in (entry.key, entry.login):
         return False
     if cue.path is not None:
         return cue.path == path
-    return entry.method == "POST" and not (path or "").startswith("/_sim/")
+    return entry.method == "POST" and not (path or "").startswith(("/_sim/", "/oauth/"))

@@ -32,9 +32,9 @@ def connection_fault(script: Script) -> Steps | None:
     match script.connection:
         case "refuse":
             return iter((Step(b"", script.ttfb, end=End.RST),))
-        case "eof-before" | "eof-after-request":
-            return iter((Step(b"", script.ttfb, end=End.FIN),))
-        case "hang" | "accept-no-read":
+        case "eof-before" | "eof-after-request" | "commit-then-drop":
+            return iter((Step(b"", script.ttfb, end=End.RST if script.rst else End.FIN),))
+        case "hang" | "accept-no-read" | "commit-then-hang":
             return iter((Step(b"", end=End.HANG),))
         case "1xx-forever":
             pause = _INTERIM_PAUSE if script.gap is None else script.gap

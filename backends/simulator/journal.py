@@ -21,6 +21,20 @@ from backends.simulator.asking import JsonObject
 Header = tuple[bytes, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class TokenNote:
+    """What a token request was about: the grant type, and login and generation of the code or token it brought.
+
+    outcome: `rotated`, `kept` (no new refresh token), `unanswered` and `failed` (scripted, nothing was issued),
+    else why it was refused: `refresh_token_reused`, `revoked`, `unknown`, `pkce_failed`, …
+    """
+
+    grant: str
+    login: str = ""
+    generation: int = 0
+    outcome: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One request. Times are None until the thing happened."""
@@ -43,6 +57,8 @@ class Entry:
     body_size: int = 0
     sha256: str = ""  # of the whole body
     key: str | None = None
+    login: str = ""  # whose OAuth login the request came with
+    token: TokenNote | None = None  # of a token request
     kind: str = ""
     model: str = ""
     stream: bool = False

@@ -6,6 +6,7 @@ The words are listed with their meaning in the package's docstring.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ class Script:
     echo_secret: str = ""
     html: int | None = None
     redirect: tuple[int, str] | None = None
+    # tokens
+    expires: float | None = None
+    rotation: str = ""
+    keep_old: bool = False
+    reused: bool = False
+    deny: bool = False
     # the connection and the head of the answer
     connection: str = ""
     rst_at: int | None = None
@@ -117,7 +124,8 @@ _HEADER_FIELDS = (
     "headers",
     "clock",
 )
-_SHAPES_ONLY = frozenset((*_ANSWER_FIELDS, *_HEADER_FIELDS, "ttfb", "gap"))
+_TOKEN_FIELDS = ("expires", "rotation", "keep_old")
+_SHAPES_ONLY = frozenset((*_ANSWER_FIELDS, *_HEADER_FIELDS, *_TOKEN_FIELDS, "ttfb", "gap"))
 """Fields that shape a good answer. The word `ok` keeps these and drops every fault of a weaker source."""
 
 Change = Mapping[str, object]
@@ -168,6 +176,10 @@ def _cut(text: str) -> Change:
     if text.startswith("b"):
         return {"cut_bytes": int(text[1:]), "cut_at": None}
     return {"cut_at": int(text or "1"), "cut_bytes": None}
+
+
+def _expires(text: str) -> float:
+    return math.inf if text == "none" else seconds(text)
 
 
 def _drip(text: str) -> tuple[int, float]:
@@ -240,6 +252,14 @@ _WORDS: dict[str, Callable[[str], Change]] = {
     "echo-secret": _one_of("echo_secret", "plain", "b64", "split"),
     "html502": _take("html", size, 512),
     "redirect": _take("redirect", _redirect),
+    "expires": _take("expires", _expires),
+    "rotate": _flag("rotation", "rotate"),
+    "no-rotate": _flag("rotation", "no-rotate"),
+    "keep-old": _flag("keep_old"),
+    "reused": _flag("reused"),
+    "deny": _flag("deny"),
+    "commit-then-drop": _flag("connection", "commit-then-drop"),
+    "commit-then-hang": _flag("connection", "commit-then-hang"),
     "refuse": _flag("connection", "refuse"),
     "accept-no-read": _flag("connection", "accept-no-read"),
     "eof-before": _flag("connection", "eof-before"),

@@ -13,6 +13,8 @@ from backends.simulator.connection import Connection
 from backends.simulator.control import Control
 from backends.simulator.cues import ScriptQueue
 from backends.simulator.journal import Journal
+from backends.simulator.logins import Logins
+from backends.simulator.oauth import OAuth, is_oauth
 from backends.simulator.service import Service
 
 _BACKLOG = 1024
@@ -21,8 +23,8 @@ _BACKLOG = 1024
 class Simulator:
     """A provider on a TCP port, for one event loop.
 
-    demo: only the demo models, words spaced in time, no control endpoints, a small journal without bodies.
-    keys: credentials that are accepted; None accepts any and none.
+    demo: only the demo models, words spaced in time, no control endpoints, no OAuth, a small journal without bodies.
+    keys: credentials that are accepted; None accepts any and none. Access tokens are accepted while they are good.
     models: names or `Model`s to list; known_only: refuse others with 404 (default: in demo mode).
     gap: seconds between the content events of a stream; prefixes: accepted before the paths.
     """
@@ -40,13 +42,17 @@ class Simulator:
         control: bool | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self.service = Service(demo=demo, keys=keys, models=models, known_only=known_only, gap=gap)
+        self.logins = Logins()
+        self.service = Service(
+            demo=demo, keys=keys, models=models, known_only=known_only, gap=gap, logins=self.logins
+        )
         self.queue = ScriptQueue()
+        self.oauth = None if demo else OAuth(self.logins, self.queue, lambda: self.url)
         if journal is None:
             journal = Journal(limit=100, body_cap=0) if demo else Journal()
         self.journal = journal
         controlled = not demo if control is None else control
-        self.control = Control(self.queue, self.journal) if controlled else None
+        self.control = Control(self.queue, self.journal, self.logins) if controlled else None
         self._prefixes = sorted(prefixes, key=len, reverse=True)
         self._ssl = ssl_context
         self._server: asyncio.Server | None = None
@@ -83,16 +89,18 @@ class Simulator:
             await self.journal.wait_idle()
 
     def script(self, scripts: Iterable[str], *, key: str | None = None, path: str | None = None) -> None:
-        """Queue scripts for the next requests (of this key, to this path below the version)."""
+        """Queue scripts for the next requests (of this key or OAuth login, to this path below the version)."""
         self.queue.add(scripts, key=key, path=path)
 
     def reset(self) -> None:
-        """Forget queued scripts and the journal's entries."""
+        """Forget queued scripts and the journal's entries. OAuth logins stay."""
         self.queue.clear()
         self.journal.clear()
 
     def canonical(self, path: str) -> str | None:
-        """The path below the version prefix, None if it has none of the accepted prefixes."""
+        """The path below the version prefix, None if it has none of the accepted prefixes; OAuth has no version."""
+        if is_oauth(path):
+            return path
         for prefix in self._prefixes:
             if path.startswith(prefix + "/"):
                 return path[len(prefix) :]

@@ -26,6 +26,7 @@ from backends.simulator.dialects import (
 from backends.simulator.events import Events, encode
 from backends.simulator.headers import Fields, retry_fields, service_fields
 from backends.simulator.journal import Entry
+from backends.simulator.logins import ACCESS_PREFIX, Logins
 from backends.simulator.reply import compose
 from backends.simulator.script import Script, ScriptError, describe, parse, script_of_key, split_model
 from backends.simulator.streaming import ErrorEvent, unmark
@@ -53,7 +54,7 @@ class Outcome:
 
 
 class Service:
-    """The settings of one simulated provider. Arguments as those of `Simulator`."""
+    """The settings of one simulated provider. Arguments as those of `Simulator`; `logins`: its OAuth logins."""
 
     def __init__(
         self,
@@ -63,12 +64,14 @@ class Service:
         models: Iterable[str | Model] | None = None,
         known_only: bool | None = None,
         gap: float | None = None,
+        logins: Logins,
     ) -> None:
         usual = catalogue.DEMO if demo else catalogue.DEFAULT
         self.keys = None if keys is None else frozenset(keys)
         self.models = catalogue.models(usual if models is None else models)
         self.known_only = demo if known_only is None else known_only
         self.gap = gap if gap is not None else _DEMO_GAP if demo else 0.0
+        self._logins = logins
 
     def answer(self, entry: Entry, path: str | None, body: bytes, cue: str) -> tuple[Outcome, Script]:
         """The outcome for a complete request, and the script that shaped it. Notes both in `entry`.
@@ -78,7 +81,7 @@ class Service:
         protocol = protocol_of(entry, path)
         script = Script()
         try:
-            sources = (script_of_key(entry.key), cue)
+            sources = (self.script_of(entry), cue)
             entry.script = describe(sources)
             script = parse(*sources)
             kind = _KINDS.get(path or "")
@@ -112,7 +115,16 @@ class Service:
             raise _no_model(base, self.models)
         return _answered(ask, script, entry), script
 
+    def script_of(self, entry: Entry) -> str:
+        """What the request's credential scripts: an access token by its login, a key by its own text."""
+        return self._logins.script_of(entry.key) or script_of_key(entry.key)
+
     def _check_key(self, entry: Entry) -> None:
+        if entry.key and entry.key.startswith(ACCESS_PREFIX):
+            if self._logins.is_good(entry.key):
+                return
+            text = "This access token has expired or was revoked. Refresh it, or log in again."
+            raise BadRequest(text, status=401)
         if self.keys is None or entry.key in self.keys:
             return
         if entry.key is None:
@@ -165,6 +177,20 @@ def _scripted(protocol: Protocol, script: Script, entry: Entry) -> Outcome | Non
     fields = service_fields(protocol, script, entry.request_id)
     if script.echo_secret:
         return _leak(protocol, script, entry, fields)
+    if page := scripted_page(script, fields):
+        return page
+    status = 200 if script.error200 else script.status or (413 if script.connection == "early" else 0)
+    if script.error200 or status >= 300:
+        text = script.message or f"The simulator was told to answer {script.status or 500}."
+        kind = script.error_type
+        described = script.status or (500 if script.error200 else status)
+        body = error_body(protocol, described, text, entry.request_id, kind=kind, code=script.error_code)
+        return Outcome(status, fields + retry_fields(script), body=body)
+    return None
+
+
+def scripted_page(script: Script, fields: Fields) -> Outcome | None:
+    """The scripted answer that no protocol knows, if there is one: a page, a redirect, nothing."""
     if script.html is not None:
         page = _page(b"502 Bad Gateway", script.html)
         return Outcome(script.status or 502, fields, _HTML, page)
@@ -175,13 +201,6 @@ def _scripted(protocol: Protocol, script: Script, entry: Entry) -> Outcome | Non
         return Outcome(200, fields, body=b"")
     if script.wrong_type:
         return Outcome(200, fields, _HTML, _page(b"Please sign in to this network", 512))
-    status = 200 if script.error200 else script.status or (413 if script.connection == "early" else 0)
-    if script.error200 or status >= 300:
-        text = script.message or f"The simulator was told to answer {script.status or 500}."
-        kind = script.error_type
-        described = script.status or (500 if script.error200 else status)
-        body = error_body(protocol, described, text, entry.request_id, kind=kind, code=script.error_code)
-        return Outcome(status, fields + retry_fields(script), body=body)
     return None
 
 
