@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 NODE := tests/node
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint node-deps bench live clients clean
+.PHONY: help run test lint node-deps bench bench-pool live clients clean
 
 help:  ## what can be made
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run  ## install what is needed and start Patchbay
 	@exec $(BIN)/python manage.py runproxy
@@ -27,10 +27,13 @@ node-deps: $(NODE)/node_modules/.done  ## install the JavaScript SDKs that some 
 bench: $(VENV)/.dev  ## measure cost and speed beside other gateways (installs them)
 	@exec $(BIN)/python -m bench
 
+bench-pool: $(VENV)/.dev  ## replay weeks of traffic through the pool: which strategy meets fewer limits
+	@exec $(BIN)/python -m bench.pool
+
 live: $(VENV)/.dev  ## try Patchbay against a real model server with a tiny random model
 	@exec $(BIN)/python -m bench.live
 
-clients: $(VENV)/.dev  ## run Claude Code, Codex, aider, llm and SDKs through Patchbay to a backend of another protocol
+clients: $(VENV)/.dev  ## connect Claude Code, Codex, aider, opencode, Continue and llm, and run them and the SDKs to a backend of another protocol
 	@exec $(BIN)/python -m bench.clients
 
 clean:  ## remove the virtual environment and caches
