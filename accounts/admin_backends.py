@@ -5,25 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from accounts.forms import BackendAddForm
-from accounts.models import Account
+from accounts.forms import BackendAddForm, OAuthProviderForm
+from accounts.login_services import credential_problem
+from accounts.models import Account, OAuthProvider
 from accounts.probes import backend_models_now, backend_test_now
-from accounts.services import account_add, account_problem
+from accounts.providers import environment_name
+from accounts.real_tests import real_test_now
+from accounts.services import account_add
+from accounts.terms import DECISION, RULE, account_terms
 from backends.admin_buttons import Button, ObjectButtons, Pressed
-from backends.django_types import ModelForm
+from backends.django_types import ModelForm, StackedInline
 from backends.forms import BackendForm
 from backends.models import Backend
 
 TIMEOUTS = ("connect_timeout_s", "first_byte_timeout_s", "first_byte_plain_timeout_s", "idle_timeout_s")
 SHOWN_MODELS = 40
+_REAL_QUESTION = (
+    "Each account of this backend is sent one request for one token of an answer, and it is billed."
+)
 
 
 def test(row: Backend) -> Pressed:
     """Button: test every account."""
     results = backend_test_now(row.name)
+    return Pressed(
+        " ".join(f"Test of {result.line()}" for result in results), ok=all(result.ok for result in results)
+    )
+
+
+def test_really(row: Backend) -> Pressed:
+    """Button: ask every account for one token."""
+    results = real_test_now(row.name)
     return Pressed(
         " ".join(f"Test of {result.line()}" for result in results), ok=all(result.ok for result in results)
     )
@@ -45,6 +60,27 @@ def set_enabled(row: Backend, enabled: bool) -> Pressed:
     return Pressed(f"Backend {row.name} is {'enabled' if enabled else 'disabled'}.")
 
 
+class OAuthProviderInline(StackedInline):
+    """The operator's own OAuth client at the provider of this backend."""
+
+    model = OAuthProvider
+    form = OAuthProviderForm
+    classes = ("collapse",)
+    verbose_name = verbose_name_plural = "OAuth provider"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Backend | None = None) -> Any:
+        """Empty: none. What the environment says wins."""
+        name = environment_name(obj.name) if obj else "NAME"
+        text = (
+            "Only for accounts that log in with OAuth: a client that you registered at the provider. Patchbay ships"
+            " nobody's client id."
+            f" PATCHBAY_OAUTH_{name}_CLIENT_ID, _ISSUER, _AUTHORIZE_URL, _TOKEN_URL and _SCOPES in the environment"
+            f" win over these fields. {RULE} {DECISION}"
+        )
+        fields = ["client_id", "issuer", "authorize_url", "token_url", "scopes", "redirect_url"]
+        return [(None, {"fields": fields, "description": text})]
+
+
 @admin.register(Backend)
 class BackendAdmin(ObjectButtons):
     """Upstream services."""
@@ -57,6 +93,7 @@ class BackendAdmin(ObjectButtons):
     readonly_fields = ("account_list", "catalog_list")
     buttons = (
         Button("test", "Test connection", test),
+        Button("test-real", "Send one real request", test_really, question=_REAL_QUESTION),
         Button("models", "Show models", show_models),
         Button(
             "disable",
@@ -87,14 +124,17 @@ class BackendAdmin(ObjectButtons):
         main = ["name", "base_url", "protocol", *(["is_enabled"] if obj else ["secret"])]
         sections: list[Any] = [(None, {"fields": main})]
         if obj:
-            sections.append(("Accounts and models", {"fields": ["account_list", "catalog_list"]}))
-        sections.append(
-            ("Models and features", {"fields": ["model_globs", "responses"], "classes": ["collapse"]})
-        )
+            sections.append(("Accounts and models", {"fields": ["account_list", "strategy", "catalog_list"]}))
+        features = ["model_globs", "responses", "capabilities", *([] if obj else ["strategy"])]
+        sections.append(("Models and features", {"fields": features, "classes": ["collapse"]}))
         sections.append(
             ("Timeouts", {"fields": TIMEOUTS, "classes": ["collapse"], "description": _TIMEOUTS_HELP})
         )
         return sections
+
+    def get_inlines(self, request: HttpRequest, obj: Backend | None) -> Any:
+        """Who logs its accounts in; once the backend is there."""
+        return [OAuthProviderInline] if obj else []
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With the counts of the list, in one query."""
@@ -132,16 +172,18 @@ class BackendAdmin(ObjectButtons):
         """With a new backend its first account; with a new host a word about the keys of the old one."""
         super().save_model(request, obj, form, change)
         if not change:
-            account_add(obj.name, obj, form.cleaned_data.get("secret") or None)
+            account = account_add(obj.name, obj, form.cleaned_data.get("secret") or None)
+            if notice := account_terms(account):
+                self.message_user(request, notice, messages.WARNING)
         elif "base_url" in form.changed_data:
             self._warn_of_closed_keys(request, obj)
 
     def _warn_of_closed_keys(self, request: HttpRequest, obj: Backend) -> None:
-        rows = Account.objects.filter(backend=obj).exclude(sealed_secret="")
-        if closed := [row.alias for row in rows if account_problem(row)]:
+        rows = Account.objects.filter(backend=obj).filter(~Q(sealed_secret="") | Q(token__isnull=False))
+        if closed := [row.alias for row in rows if credential_problem(row)]:
             text = (
-                f"The stored keys of {', '.join(closed)} were entered for another host and are not sent to this one."
-                " Enter them again on the account pages."
+                f"The stored credentials of {', '.join(closed)} were entered for another host and are not sent to"
+                " this one. Give them again on the account pages."
             )
             self.message_user(request, text, messages.WARNING)
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from django.db import DatabaseError
 
-from accounts.credentials import credential_headers
-from accounts.pool import obstacle
-from accounts.snapshot import Snapshot, keeper
+from accounts.credentials import MissingCredential, own_headers
+from accounts.models import Account
+from accounts.pool import pool
+from accounts.snapshot import AccountConfig, Snapshot, keeper
 from backends.catalog import CatalogError, fetch_models, store_models
 from backends.config import BackendConfig, CatalogEntry
 from backends.tasks import in_database_thread, spawn
@@ -68,12 +69,21 @@ class Catalogs:
 
 async def models_of(snapshot: Snapshot, backend: BackendConfig) -> list[CatalogEntry]:
     """The backend's live list, asked with its first account that can serve. Raises CatalogError."""
-    accounts = [account for account in snapshot.pool(backend.name) if not obstacle(account)]
+    accounts = [account for account in snapshot.pool(backend.name) if not _is_unusable(account)]
     if not accounts:
         raise CatalogError(
             f"Backend {backend.name} has no account that can serve. Add one with `accounts add`."
         )
-    return await fetch_models(backend, credential_headers(accounts[0], backend.protocol))
+    try:
+        return await fetch_models(backend, own_headers(accounts[0], backend.protocol))
+    except MissingCredential as exc:
+        raise CatalogError(str(exc)) from exc
+
+
+def _is_unusable(account: AccountConfig) -> bool:
+    """A spent account can still list its models; one whose credential cannot be used, or is the caller's, cannot."""
+    obstacle = pool.obstacle(account)
+    return account.kind == Account.CALLER or (obstacle is not None and obstacle.is_broken)
 
 
 def _identity(backend: BackendConfig) -> tuple[str, str]:

@@ -18,12 +18,14 @@ def stored_secrets_open() -> list[CheckMessage]:
 
     A key stored for another host is no reason: that account says so itself. One message for all.
     """
-    from accounts.models import Account
+    from accounts.models import Account, OAuthToken
     from accounts.vault import can_decrypt
 
-    closed = [
-        row.alias for row in Account.objects.exclude(sealed_secret="") if not can_decrypt(row.sealed_secret)
+    sealed = [
+        *Account.objects.exclude(sealed_secret="").values_list("alias", "sealed_secret"),
+        *OAuthToken.objects.values_list("account__alias", "sealed_access"),
     ]
+    closed = [alias for alias, secret in sealed if not can_decrypt(secret)]
     if not closed:
         return []
     return [

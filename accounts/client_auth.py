@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
+from accounts.key_use import KeyLimits
 from accounts.snapshot import ClientKeyConfig, Snapshot
 
 KEY_PREFIX = "pb-"
@@ -23,6 +24,7 @@ class Caller:
 
     key: str = ""
     model_globs: tuple[str, ...] = ()
+    limits: KeyLimits | None = None
 
 
 ANYBODY = Caller()
@@ -57,6 +59,11 @@ def authenticate(headers: Mapping[bytes, bytes], snapshot: Snapshot, *, is_loopb
     return None
 
 
+def presents_credential(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the request carries anything that is meant as a key."""
+    return any(headers.get(name) for name in CREDENTIAL_HEADERS)
+
+
 def _credential(name: bytes, value: bytes | None) -> str | None:
     """The key text in one header; None when it holds none that could be ours."""
     if not value or len(value) > 4096 or not value.isascii():
@@ -74,7 +81,7 @@ def _match(credential: str, snapshot: Snapshot) -> Caller | None:
     for pepper in settings.PATCHBAY_KEY_PEPPERS:
         config = snapshot.client_keys.get(digest_of(credential, pepper=pepper))
         if config is not None and _is_current(config):
-            return Caller(config.name, config.model_globs)
+            return Caller(config.name, config.model_globs, config.limits)
     return None
 
 

@@ -17,14 +17,15 @@ _SHAPES = re.compile(
     r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}"
     r"|(?i:(?<=bearer )[A-Za-z0-9._~+/\-]{8,}=*)|(?i:(?<=[?&]key=)[^&\s\"']{6,})"
 )
+_told: dict[str, set[str]] = {}  # by who told
 _known: tuple[str, ...] = ()
 
 
-def register_secrets(texts: Iterable[str]) -> None:
-    """Replace the set of exact values to take out. Called whenever a snapshot is swapped in."""
+def register_secrets(texts: Iterable[str], *, source: str = "snapshot") -> None:
+    """Replace the exact values to take out that one source tells of: a snapshot swapped in, a token file read."""
     global _known
-    spellings = {spelling for text in texts if len(text) >= 6 for spelling in _spellings(text)}
-    _known = tuple(sorted(spellings, key=len, reverse=True))
+    _told[source] = {spelling for text in texts if len(text) >= 6 for spelling in _spellings(text)}
+    _known = tuple(sorted(set().union(*_told.values()), key=len, reverse=True))
 
 
 def redact(text: str) -> str:

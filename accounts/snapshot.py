@@ -13,13 +13,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 
+from django.conf import settings
 from django.db import DatabaseError, connections
 
+from accounts.key_use import KeyLimits, Period
 from accounts.models import Account, ClientKey
 from accounts.redact import register_secrets
-from accounts.vault import Secret, VaultError
+from accounts.token_life import lives
+from accounts.vault import Secret, VaultError, unseal
 from backends.addresses import BadBaseUrl
 from backends.config import DEMO_NAME, Routing
 from backends.models import ConfigVersion
@@ -32,8 +36,24 @@ CATCH_UP_SECONDS = 0.05  # however many requests are refused, the database is as
 
 
 @dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is known of an OAuth account's token besides itself. Times are seconds since the epoch."""
+
+    generation: int
+    expires_at: float | None
+    can_refresh: bool
+    needs_login: bool = False
+    obtained_at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """One account as the pool sees it. `problem` says why its secret cannot be used, if it cannot."""
+    """One account as the pool sees it. `problem` says why its secret cannot be used, if it cannot.
+
+    `secret` is the API key or the OAuth access token; a token file is read when it is needed. Reserves are
+    fractions of a window, `interval_s` the least time between two requests, limits US dollars; what benched the
+    account before `resumed_at` (seconds since the epoch) is void.
+    """
 
     uid: str
     alias: str
@@ -42,15 +62,33 @@ class AccountConfig:
     secret: Secret | None
     is_paused: bool = False
     problem: str = ""
+    token: TokenFacts | None = None
+    token_file: str = ""
+    token_path: str = ""
+    resumed_at: float = 0.0
+    position: int = 0
+    weight: int = 1
+    interval_s: float = 0.0
+    reserve: float = 0.02
+    reserves: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    allowed_claims: frozenset[str] = frozenset()
+    daily_limit: Decimal | None = None
+    monthly_limit: Decimal | None = None
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether the operator limits what it may cost."""
+        return self.daily_limit is not None or self.monthly_limit is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ClientKeyConfig:
-    """One client key that has not been revoked."""
+    """One client key that has not been revoked. `limits`: None when it has none."""
 
     name: str
     model_globs: tuple[str, ...]
     expires_at: datetime | None
+    limits: KeyLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +104,10 @@ class Snapshot:
     def pool(self, backend: str) -> tuple[AccountConfig, ...]:
         """The accounts of one backend, in order of alias; empty if it has none."""
         return self.pools.get(backend, ())
+
+    def account(self, uid: str) -> AccountConfig | None:
+        """The account of this uid, or None when it is gone."""
+        return next((a for pool in self.pools.values() for a in pool if a.uid == uid), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +132,7 @@ def load_snapshot(demo: Demo | None = None) -> Snapshot:
 
 def _pools(demo: Demo | None) -> dict[str, tuple[AccountConfig, ...]]:
     pools: dict[str, tuple[AccountConfig, ...]] = {}
-    for row in Account.objects.select_related("backend").order_by("alias"):
+    for row in Account.objects.select_related("backend", "token").order_by("alias"):
         config = _account_config(row)
         pools[config.backend] = (*pools.get(config.backend, ()), config)
     if demo and DEMO_NAME not in pools:
@@ -101,12 +143,57 @@ def _pools(demo: Demo | None) -> dict[str, tuple[AccountConfig, ...]]:
 
 
 def _account_config(row: Account) -> AccountConfig:
-    secret, problem = None, ""
+    secret, token, problem = None, None, ""
     try:
-        secret = row.open_secret()
+        secret, token = _credential(row)
     except (VaultError, BadBaseUrl) as exc:
         problem = str(exc)
-    return AccountConfig(row.uid, row.alias, row.backend.name, row.kind, secret, row.is_paused, problem)
+    return AccountConfig(
+        uid=row.uid,
+        alias=row.alias,
+        backend=row.backend.name,
+        kind=row.kind,
+        secret=secret,
+        is_paused=row.is_paused,
+        problem=problem,
+        token=token,
+        token_file=row.token_file,
+        token_path=row.token_path,
+        resumed_at=row.resumed_at.timestamp() if row.resumed_at else 0.0,
+        position=row.position,
+        weight=row.weight,
+        interval_s=_interval_ms(row) / 1000,
+        reserve=row.reserve_percent / 100,
+        reserves=MappingProxyType({name: percent / 100 for name, percent in row.reserves.items()}),
+        allowed_claims=frozenset(row.allowed_claims),
+        daily_limit=row.daily_limit,
+        monthly_limit=row.monthly_limit,
+    )
+
+
+def _credential(row: Account) -> tuple[Secret | None, TokenFacts | None]:
+    if row.kind != Account.OAUTH:
+        return row.open_secret(), None
+    stored = getattr(row, "token", None)
+    if stored is None:
+        raise VaultError(f"Account {row.alias} is not logged in. Run `login {row.alias} --oauth`.")
+    expires_at = stored.expires_at.timestamp() if stored.expires_at else None
+    obtained_at = stored.obtained_at.timestamp()
+    facts = TokenFacts(
+        stored.generation, expires_at, bool(stored.sealed_refresh), stored.needs_login, obtained_at
+    )
+    if expires_at is not None:
+        lives.note(row.uid, stored.generation, expires_at, stored.lifetime_s)
+    return unseal(stored.sealed_access, owner=row.uid, host=row.host), facts
+
+
+def _interval_ms(row: Account) -> int:
+    """The account's own, else the setting's, else 500 for OAuth logins and 0 for the rest."""
+    if row.min_interval_ms is not None:
+        return row.min_interval_ms
+    if settings.PATCHBAY_MIN_INTERVAL_MS is not None:
+        return int(settings.PATCHBAY_MIN_INTERVAL_MS)
+    return 500 if row.kind == Account.OAUTH else 0
 
 
 def _demo_account(number: int, count: int) -> AccountConfig:
@@ -117,11 +204,18 @@ def _demo_account(number: int, count: int) -> AccountConfig:
 def _client_keys() -> tuple[Mapping[str, ClientKeyConfig], bool]:
     rows = list(ClientKey.objects.all())
     valid = {
-        row.digest: ClientKeyConfig(row.name, tuple(row.model_globs), row.expires_at)
+        row.digest: ClientKeyConfig(row.name, tuple(row.model_globs), row.expires_at, _limits(row))
         for row in rows
         if row.revoked_at is None
     }
     return MappingProxyType(valid), bool(rows)
+
+
+def _limits(row: ClientKey) -> KeyLimits | None:
+    if row.requests_per_minute is None and row.tokens_per_minute is None and row.budget is None:
+        return None
+    period = Period(row.budget_period)
+    return KeyLimits(row.pk, row.name, row.requests_per_minute, row.tokens_per_minute, row.budget, period)
 
 
 @dataclass

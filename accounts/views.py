@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts.services import login_link_use
+from accounts.admin_access import login_link_use
 
 
 @never_cache

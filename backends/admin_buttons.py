@@ -11,6 +11,7 @@ from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from backends.django_types import ModelAdmin
@@ -27,13 +28,17 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One button. `run` calls a service; `shown` says for which objects the button is there."""
+    """One button. `run` calls a service; `shown` says for which objects the button is there.
+
+    `question`: what has to be answered with yes first, on a page of its own.
+    """
 
     name: str
     label: str
     run: Callable[[Any], Pressed]
     shown: Callable[[Any], bool] = lambda row: True
     is_change: bool = False  # whether the object's history gets a line
+    question: str = ""
 
 
 class ObjectButtons(ModelAdmin):
@@ -77,13 +82,26 @@ class ObjectButtons(ModelAdmin):
             raise Http404
         if not self.has_change_permission(request, row):
             raise PermissionDenied
+        back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])
+        if button.question and "confirmed" not in request.POST:
+            return self._ask(request, button, row, back)
         pressed = run_safely(button, row)
         if button.is_change and pressed.ok:
             self.log_change(request, row, pressed.text)
         self.message_user(request, pressed.text, messages.SUCCESS if pressed.ok else messages.ERROR)
-        return HttpResponseRedirect(
-            reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])
-        )
+        return HttpResponseRedirect(back)
+
+    def _ask(self, request: HttpRequest, button: Button, row: Model, back: str) -> HttpResponse:
+        """The page with the question; its yes is the same POST again."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": button.label,
+            "opts": self.opts,
+            "question": button.question,
+            "row": row,
+            "back": back,
+        }
+        return render(request, "admin/confirm_button.html", context)
 
     def press_for_all(self, request: HttpRequest, name: str, rows: Any) -> None:
         """A bulk action: the same button for each selected row, one message each."""

@@ -12,9 +12,17 @@ class BackendsConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_delete, post_save
 
-        from backends import checks  # noqa: F401  (registers the system checks)
-        from backends.models import Backend, CatalogModel, Route, RouteTarget, bump_on_change
+        from backends import (
+            checks,  # noqa: F401  (registers the system checks)
+            models,
+        )
 
-        for model in (Backend, Route, RouteTarget, CatalogModel):
-            post_save.connect(bump_on_change, sender=model, dispatch_uid=f"bump-save-{model.__name__}")
-            post_delete.connect(bump_on_change, sender=model, dispatch_uid=f"bump-delete-{model.__name__}")
+        configuration = (
+            *(models.Backend, models.Route, models.RouteTarget, models.CatalogModel),
+            *(models.LearnedQuirk, models.RequestTemplate, models.RedactionRule),
+        )
+        for model in configuration:
+            post_save.connect(models.bump_on_change, sender=model, dispatch_uid=f"bump-save-{model.__name__}")
+            post_delete.connect(
+                models.bump_on_change, sender=model, dispatch_uid=f"bump-delete-{model.__name__}"
+            )

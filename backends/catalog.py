@@ -10,6 +10,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
+from backends.capabilities import MOST_CONTEXT
 from backends.config import BackendConfig, CatalogEntry
 from backends.errors import UpstreamError
 from backends.models import Backend, CatalogModel, ConfigVersion
@@ -92,6 +93,7 @@ def _row(backend: Backend, entry: CatalogEntry, now: datetime) -> CatalogModel:
         backend=backend,
         model_id=entry.model,
         display_name=entry.display_name,
+        context_tokens=entry.context,
         created_at=created,
         seen_at=now,
     )
@@ -106,7 +108,25 @@ def _entry(row: dict[str, Any]) -> CatalogEntry | None:
         model=model.removeprefix("models/"),
         display_name=display[:200] if isinstance(display, str) and display.isprintable() else "",
         created=_created(row.get("created"), row.get("created_at")),
+        context=_context(row),
     )
+
+
+# Where lists say how many tokens a model takes: OpenRouter and Together, Groq, vLLM, Anthropic, LiteLLM, Mistral,
+# Gemini. A list that gives several means the same by them.
+_CONTEXT_FIELDS = (
+    *("context_length", "context_window", "max_model_len", "max_input_tokens"),
+    *("max_context_length", "inputTokenLimit", "input_token_limit"),
+)
+
+
+def _context(row: dict[str, Any]) -> int | None:
+    """The context in tokens, if the list tells it."""
+    meta = row.get("meta")  # llama.cpp: `n_ctx` is what the server was started with
+    given = [row.get(name) for name in _CONTEXT_FIELDS] + [
+        meta.get("n_ctx") if isinstance(meta, dict) else None
+    ]
+    return next((value for value in given if type(value) is int and 0 < value <= MOST_CONTEXT), None)
 
 
 def _created(seconds: object, text: object) -> int:

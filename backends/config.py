@@ -5,27 +5,44 @@ Every request reads one `Routing` from beginning to end; an edit makes a new one
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
 from backends.addresses import BaseUrl
+from backends.capabilities import NO_OVERRIDES, Capabilities, Overrides, known_capabilities
+from backends.conditions import NO_CONDITIONS, Conditions
+from backends.globs import GlobIndex, glob_matches, is_exact
 from backends.wire.kinds import Kind, Protocol
+from backends.wire.quirks import Quirk
 
 DEMO_NAME = "demo"
 DEMO_MODELS = ("demo", "demo-claude", "demo-gpt")
 FAMILIES = ("opus", "sonnet", "haiku")
+DEFAULT_PATTERN = "*"
+_MOST_KNOWN = 2048
+
+
+class Strategy(StrEnum):
+    """How the pool of a backend chooses among the accounts that can serve."""
+
+    HEADROOM = "headroom"
+    FORECAST = "forecast"
+    FILL_FIRST = "fill-first"
+    ROUND_ROBIN = "round-robin"
+    WEIGHTED = "weighted"
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A model as its backend lists it. `created` is seconds since the epoch, 0 when unknown."""
+    """A model as its backend lists it. `created`: seconds since the epoch, 0 when unknown. `context`: in tokens."""
 
     model: str
     display_name: str = ""
     created: int = 0
+    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,10 @@ class BackendConfig:
     model_globs: tuple[str, ...] = ()
     catalog: Mapping[str, CatalogEntry] = field(default_factory=lambda: MappingProxyType({}))
     timeouts: Timeouts = Timeouts()
+    strategy: Strategy = Strategy.HEADROOM
+    overrides: Overrides = NO_OVERRIDES
+    quirks: Mapping[str, tuple[Quirk, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    _known: dict[str, Capabilities] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_demo(self) -> bool:
@@ -79,6 +100,23 @@ class BackendConfig:
             return any(glob_matches(glob, model) for glob in self.model_globs)
         return model in self.catalog
 
+    def capabilities(self, model: str) -> Capabilities:
+        """What is known of a model: looked up once a name, as long as this configuration is in force."""
+        name = model.strip().lower()
+        known = self._known.get(name)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            listed = self.catalog.get(name)
+            context = listed.context if listed else None
+            known = known_capabilities(self.preset, name, context=context, overrides=self.overrides)
+            self._known[name] = known
+        return known
+
+    def quirks_of(self, model: str) -> tuple[Quirk, ...]:
+        """What this backend is known to refuse in requests for a model."""
+        return self.quirks.get(model.strip().lower(), ()) if self.quirks else ()
+
     def offered(self) -> list[CatalogEntry]:
         """The catalog, less what the backend's globs leave out."""
         return [entry for name, entry in self.catalog.items() if not self.model_globs or self.lists(name)]
@@ -86,15 +124,21 @@ class BackendConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """One target of a route. An empty model means the name the client used."""
+    """One target of a route. An empty model means the name the client used.
+
+    Targets of the same `position` share the requests by `weight`; the positions are the fallback order.
+    """
 
     backend: str
     model: str = ""
+    position: int = 0
+    weight: int = 1
+    conditions: Conditions = NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """A rule, its pattern in lower case."""
+    """A rule, its pattern in lower case, its targets in order of position."""
 
     pattern: str
     targets: tuple[TargetConfig, ...]
@@ -102,13 +146,18 @@ class RouteConfig:
     @property
     def is_alias(self) -> bool:
         """Whether the pattern is one exact name."""
-        return "*" not in self.pattern and "?" not in self.pattern
+        return is_exact(self.pattern)
 
     @property
     def specificity(self) -> tuple[int, int, str]:
         """Sorts the most specific pattern first: most literal characters, then fewest `*`, then the alphabet."""
-        literal = len(self.pattern) - self.pattern.count("*") - self.pattern.count("?")
-        return (-literal, self.pattern.count("*"), self.pattern)
+        return specificity_of(self.pattern)
+
+
+def specificity_of(pattern: str) -> tuple[int, int, str]:
+    """What decides between two patterns that match: the smaller one wins."""
+    stars = pattern.count("*")
+    return (stars + pattern.count("?") - len(pattern), stars, pattern)
 
 
 @dataclass(frozen=True)
@@ -128,34 +177,30 @@ class Routing:
     @cached_property
     def globs(self) -> tuple[RouteConfig, ...]:
         """Patterns, the most specific first, without the default route."""
-        globs = [route for route in self.routes if not route.is_alias and route.pattern != "*"]
+        globs = [route for route in self.routes if not route.is_alias and route.pattern != DEFAULT_PATTERN]
         return tuple(sorted(globs, key=lambda route: route.specificity))
+
+    @cached_property
+    def glob_index(self) -> GlobIndex:
+        """The same, to be searched by name."""
+        return GlobIndex([route.pattern for route in self.globs])
 
     @cached_property
     def default(self) -> RouteConfig | None:
         """The route whose pattern is `*`."""
-        return next((route for route in self.routes if route.pattern == "*"), None)
+        return next((route for route in self.routes if route.pattern == DEFAULT_PATTERN), None)
 
     @cached_property
     def real_backends(self) -> tuple[BackendConfig, ...]:
         """Every backend but the built-in simulated one."""
         return tuple(backend for backend in self.backends.values() if not backend.is_demo)
 
+    def glob_route(self, name: str) -> RouteConfig | None:
+        """The most specific route whose pattern matches a name (lower case)."""
+        found = self.glob_index.first(name)
+        return None if found is None else self.globs[found]
 
-def glob_matches(glob: str, name: str) -> bool:
-    """Whether `name` (lower case) matches a glob of `*` and `?`; everything else is literal, `[1m]` too."""
-    return _glob_regex(glob.lower()).fullmatch(name) is not None
-
-
-_compiled: dict[str, re.Pattern[str]] = {}
-
-
-def _glob_regex(glob: str) -> re.Pattern[str]:
-    """Runs of `*` are folded, so that a pattern cannot be made to match slowly on purpose."""
-    if glob not in _compiled:
-        if len(_compiled) > 4096:
-            _compiled.clear()
-        folded = re.sub(r"\*+", "*", glob)
-        parts = [".*" if char == "*" else "." if char == "?" else re.escape(char) for char in folded]
-        _compiled[glob] = re.compile("".join(parts), re.DOTALL)
-    return _compiled[glob]
+    def prepare(self) -> Routing:
+        """Build what is built once, before a request needs it."""
+        _ = (self.aliases, self.glob_index, self.default, self.real_backends)
+        return self

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90d`, `12h`, `30m`, `45s`, `2w`."""
+"""Durations as people write and read them: `90d`, `12h`, `30m`, `45s`, `2w`; `11h 42m`."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def how_long_ago(moment: datetime, now: datetime) -> str:
             count = seconds // size
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def span(seconds: float) -> str:
+    """A time that is left, in its two largest units: `3d 4h`, `11h 42m`, `42m`, `30s`. Below zero is `0s`."""
+    left = max(0, int(seconds))
+    days, hours, minutes = left // 86_400, left % 86_400 // 3600, left % 3600 // 60
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes}m"
+    return f"{minutes}m" if minutes else f"{left}s"

@@ -7,8 +7,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from backends.django_types import InlineFormSet, ModelForm
-from backends.models import Backend, Route, RouteTarget
+from backends.django_types import ModelForm
+from backends.models import Backend
 from backends.presets import PRESETS, find_preset
 from backends.services import ServiceError, refuse_own_address
 
@@ -58,11 +58,17 @@ class BackendForm(ModelForm):
             "is_enabled",
             "model_globs",
             "responses",
+            "capabilities",
+            "strategy",
             "connect_timeout_s",
             "first_byte_timeout_s",
             "first_byte_plain_timeout_s",
             "idle_timeout_s",
         )
+
+    def clean_capabilities(self) -> Any:
+        """Empty: nothing is said."""
+        return self.cleaned_data["capabilities"] or {}
 
     def clean(self) -> dict[str, Any] | None:
         """Fill in what a known name tells; refuse our own address."""
@@ -86,31 +92,3 @@ class BackendForm(ModelForm):
             refuse_own_address(self.instance)
         except ServiceError as exc:
             self.add_error("base_url", ValidationError(str(exc)))
-
-
-class RouteTargetForm(ModelForm):
-    """One line of a route."""
-
-    class Meta:
-        model = RouteTarget
-        fields = ("position", "backend", "model")
-        widgets = {"model": forms.TextInput(attrs={"size": 40, "spellcheck": "false"})}
-
-
-class RouteTargetFormSet(InlineFormSet):
-    """The targets of one route; a new line goes below the others."""
-
-    def add_fields(self, form: Any, index: int | None) -> None:
-        """Django's fields, and a position for a new line."""
-        super().add_fields(form, index)
-        if form.instance.pk is None:
-            form.fields["position"].initial = self.initial_form_count()
-
-
-class RouteForm(ModelForm):
-    """A route's own fields; its targets are inline."""
-
-    class Meta:
-        model = Route
-        fields = ("pattern", "is_enabled")
-        widgets = {"pattern": forms.TextInput(attrs={"size": 40, "spellcheck": "false"})}

@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models.functions import Lower
 
 from backends.addresses import BadBaseUrl, check_base_url
+from backends.capabilities import BadCapability, parse_overrides
+from backends.conditions import BadCondition, parse_conditions
+from backends.config import Strategy
 from backends.presets import PRESETS
 from backends.wire.kinds import Protocol
 
@@ -62,6 +65,13 @@ class Backend(models.Model):
     """An upstream service: where it is and which protocol it speaks."""
 
     PROTOCOLS = [(Protocol.ANTHROPIC.value, "Anthropic Messages"), (Protocol.OPENAI.value, "OpenAI")]
+    STRATEGIES = [
+        (Strategy.HEADROOM.value, "headroom: the account with the most left"),
+        (Strategy.FORECAST.value, "forecast: most likely to last, spending first what resets soonest"),
+        (Strategy.FILL_FIRST.value, "fill-first: one account until it is spent, then the next"),
+        (Strategy.ROUND_ROBIN.value, "round-robin: each in turn"),
+        (Strategy.WEIGHTED.value, "weighted: in proportion to each account's weight"),
+    ]
 
     name = models.CharField(max_length=64, unique=True, validators=[name_validator])
     preset = models.CharField(
@@ -86,12 +96,28 @@ class Backend(models.Model):
         blank=True,
         help_text="Only these models (globs); empty: whatever the backend lists.",
     )
+    strategy = models.CharField(
+        max_length=16,
+        choices=STRATEGIES,
+        default=Strategy.HEADROOM.value,
+        help_text="How an account of the pool is chosen when several can serve.",
+    )
     connect_timeout_s = models.FloatField("connect timeout (s)", null=True, blank=True)
     first_byte_timeout_s = models.FloatField("first byte timeout, streams (s)", null=True, blank=True)
     first_byte_plain_timeout_s = models.FloatField(
         "first byte timeout, plain answers (s)", null=True, blank=True
     )
     idle_timeout_s = models.FloatField("idle timeout (s)", null=True, blank=True)
+    capabilities = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What its models can, where it differs from what is known: {"images": false, "context": 32000}.',
+    )
+    redacts = models.BooleanField(
+        "redact requests",
+        default=False,
+        help_text="Replace secrets and personal data before sending, by the redaction rules.",
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -113,6 +139,10 @@ class Backend(models.Model):
                 raise ValidationError(
                     {f"{field}_timeout_s": "Give seconds between 0 and 86400, or leave it empty."}
                 )
+        try:
+            parse_overrides(self.capabilities)
+        except BadCapability as exc:
+            raise ValidationError({"capabilities": str(exc)}) from exc
 
     @property
     def speaks_responses(self) -> bool:
@@ -130,6 +160,7 @@ class CatalogModel(models.Model):
     backend = models.ForeignKey(Backend, on_delete=models.CASCADE, related_name="catalog")
     model_id = models.CharField(max_length=200)
     display_name = models.CharField(max_length=200, blank=True)
+    context_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="If the list says it.")
     created_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField()
 
@@ -148,6 +179,9 @@ class Route(models.Model):
         max_length=200,
         unique=True,
         help_text="An exact name (an alias) or a glob such as claude-*; * is the default route.",
+    )
+    template = models.ForeignKey(
+        "backends.RequestTemplate", on_delete=models.SET_NULL, null=True, blank=True, related_name="routes"
     )
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -182,12 +216,104 @@ class RouteTarget(models.Model):
         blank=True,
         help_text="The name to ask the backend for; empty: the name the client used.",
     )
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text="Targets of the same position share the requests in proportion.",
+    )
+    conditions = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='When this target counts: {"needs": ["images"], "min_tokens": 100000}.',
+    )
 
     class Meta:
         ordering = ["route", "position", "pk"]
 
     def __str__(self) -> str:
         return f"{self.backend.name}:{self.model}" if self.model else self.backend.name
+
+    def clean(self) -> None:
+        """Conditions are stored in one spelling."""
+        self.model = self.model.strip()
+        try:
+            self.conditions = parse_conditions(self.conditions).as_json()
+        except BadCondition as exc:
+            raise ValidationError({"conditions": str(exc)}) from exc
+
+
+class LearnedQuirk(models.Model):
+    """Something that a backend refused by name once, and that is left out since."""
+
+    KINDS = [("parameter", "parameter"), ("beta", "anthropic-beta value")]
+
+    backend = models.ForeignKey(Backend, on_delete=models.CASCADE, related_name="quirks")
+    model = models.CharField(max_length=200, help_text="The upstream model, in lower case.")
+    kind = models.CharField(max_length=16, choices=KINDS)
+    name = models.CharField(max_length=200)
+    evidence = models.CharField(max_length=500, blank=True, help_text="What the backend said.")
+    learned_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["backend", "model", "kind", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["backend", "model", "kind", "name"], name="quirk_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.backend}:{self.model} without {self.name}"
+
+
+class RequestTemplate(models.Model):
+    """What is put into, or over, the requests of a route: written by the operator, versioned."""
+
+    name = models.CharField(max_length=64, unique=True, validators=[name_validator])
+    version = models.PositiveIntegerField(default=1, editable=False)
+    spec = models.JSONField(default=dict, help_text="The template.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (version {self.version})"
+
+
+class TemplateVersion(models.Model):
+    """An earlier, or the present, text of a template."""
+
+    template = models.ForeignKey(RequestTemplate, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    spec = models.JSONField()
+    saved_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["template", "-version"]
+        constraints = [models.UniqueConstraint(fields=["template", "version"], name="template_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.template.name} {self.version}"
+
+
+class RedactionRule(models.Model):
+    """What is replaced in requests to backends that ask for it. A built-in rule has no pattern of its own."""
+
+    name = models.CharField(max_length=64, unique=True, validators=[name_validator])
+    label = models.CharField(
+        max_length=16, help_text="The type that stands in the placeholder, such as EMAIL."
+    )
+    pattern = models.CharField(
+        max_length=1000, blank=True, help_text="A regular expression; empty: built in."
+    )
+    is_enabled = models.BooleanField("enabled", default=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def bump_on_change(sender: Any, **kwargs: Any) -> None:

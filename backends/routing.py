@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
+from itertools import groupby, islice
+from typing import NamedTuple
 
-from backends.config import FAMILIES, BackendConfig, CatalogEntry, RouteConfig, Routing, glob_matches
+from backends.conditions import Facts
+from backends.config import FAMILIES, BackendConfig, CatalogEntry, RouteConfig, Routing, TargetConfig
+from backends.weights import share
 from backends.wire.kinds import Protocol
 
 _OPENAI_FAMILY = re.compile(r"gpt-.*|chatgpt-.*|o[134](-.*)?|text-embedding-.*|text-davinci-.*", re.DOTALL)
 _ANTHROPIC_FAMILY = re.compile(r"claude-.*", re.DOTALL)
+_MOST_COMPARED = 2000
 
 
 class Rule(StrEnum):
@@ -40,45 +47,84 @@ class Target:
     is_unresolved: bool = False  # a family name whose newest member the catalog cannot tell yet
 
 
+class PassedOver(NamedTuple):
+    """A target of the route that this request does not go to, and why."""
+
+    backend: str
+    model: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.backend}:{self.model} ({self.why})"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where a request goes, in fallback order, and why."""
+    """Where a request goes, in fallback order, and why. `passed_over`: targets that do not count for this request."""
 
     asked: str
     rule: Rule
     reason: str
     targets: tuple[Target, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+    @property
+    def story(self) -> str:
+        """The reason, and who was passed over, in one line."""
+        return f"{self.reason}; {self.note}" if self.note else self.reason
+
+    @property
+    def note(self) -> str:
+        """Who was passed over; "" for nobody."""
+        return f"passed over {', '.join(map(str, self.passed_over))}" if self.passed_over else ""
 
 
 class NoRoute(Exception):
-    """No backend is known for the model. `near` holds the closest known names."""
+    """No backend is known for the model."""
 
-    def __init__(self, asked: str, why: str, near: tuple[str, ...] = ()) -> None:
-        self.asked, self.why, self.near = asked, why, near
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
-        super().__init__(f"{why}{hint}")
+    def __init__(self, asked: str, why: str, known: Sequence[str] = ()) -> None:
+        self.asked, self.why, self._known = asked, why, known
+        super().__init__(why)
+
+    @cached_property
+    def near(self) -> tuple[str, ...]:
+        """The closest known names: looked for only when somebody reads them."""
+        known = {known.lower(): known for known in islice(self._known, _MOST_COMPARED)}
+        matches = difflib.get_close_matches(self.asked.strip().lower(), known, n=3, cutoff=0.5)
+        return tuple(known[match] for match in matches)
+
+    def __str__(self) -> str:
+        return f"{self.why} Did you mean {', '.join(self.near)}?" if self.near else self.why
 
 
-def decide(model: str, protocol: Protocol, routing: Routing) -> Decision:
-    """The targets for `model`, asked by a client of `protocol`, under one configuration. Raises NoRoute."""
-    asked = model
+class NoTarget(NoRoute):
+    """A route matches, and none of its targets is for this request."""
+
+
+def decide(model: str, protocol: Protocol, routing: Routing, facts: Facts | None = None) -> Decision:
+    """The targets for `model`, asked by a client of `protocol`, under one configuration.
+
+    `facts` are those of the request; without them no condition is looked at. Raises NoRoute, and NoTarget when a
+    route matches whose conditions leave nobody.
+    """
     forced = routing.force_model
-    decision = _decide(forced or model, protocol, routing)
+    decision = _decide(forced or model, protocol, routing, facts)
     if not forced:
         return decision
-    targets = tuple(_as_mutation(target, asked, Rule.FORCED) for target in decision.targets)
-    return Decision(asked, Rule.FORCED, f"--model forces {forced}; {decision.reason}", targets)
+    targets = tuple(_as_mutation(target, model, Rule.FORCED) for target in decision.targets)
+    reason = f"--model forces {forced}; {decision.reason}"
+    return replace(decision, asked=model, rule=Rule.FORCED, reason=reason, targets=targets)
 
 
-def _decide(model: str, protocol: Protocol, routing: Routing) -> Decision:
+def _decide(model: str, protocol: Protocol, routing: Routing, facts: Facts | None) -> Decision:
     name = model.strip().lower()
     if found := _by_prefix(model.strip(), routing):
         return found
     if not routing.passthrough and (alias := routing.aliases.get(name)):
-        return _by_route(alias, model, routing, Rule.ALIAS)
-    if route := next((route for route in routing.globs if glob_matches(route.pattern, name)), None):
-        return _by_route(route, model, routing, Rule.ROUTE)
-    return _by_built_in(model, name, protocol, routing)
+        return _by_route(alias, model, routing, Rule.ALIAS, facts)
+    if route := routing.glob_route(name):
+        return _by_route(route, model, routing, Rule.ROUTE, facts)
+    return _by_built_in(model, name, protocol, routing, facts)
 
 
 def _by_prefix(model: str, routing: Routing) -> Decision | None:
@@ -95,20 +141,74 @@ def _by_prefix(model: str, routing: Routing) -> Decision | None:
     return Decision(model, Rule.PREFIX, f"the prefix {prefix}: names backend {backend.name}", (target,))
 
 
-def _by_route(route: RouteConfig, model: str, routing: Routing, rule: Rule) -> Decision:
-    """The route's targets whose backends are enabled."""
-    enabled = [(target, routing.backends.get(target.backend.lower())) for target in route.targets]
-    targets = tuple(
-        _target(backend, model if routing.passthrough else target.model or model, model, rule, routing)
-        for target, backend in enabled
-        if backend is not None
+def _by_route(route: RouteConfig, model: str, routing: Routing, rule: Rule, facts: Facts | None) -> Decision:
+    """The route's targets whose backends are enabled and whose conditions hold, less those that cannot serve."""
+    found: list[Target] = []
+    passed: list[PassedOver] = []
+    reason = f"{rule.value} {route.pattern}"
+    for config, weights in _in_order(route, facts):
+        backend = routing.backends.get(config.backend.lower())
+        name = model if routing.passthrough else config.model or model
+        why = "the backend is disabled" if backend is None else _unmet(config, facts)
+        if why or backend is None:
+            passed.append(PassedOver(config.backend, name, why))
+            continue
+        if weights and not found:
+            reason += f", weight {config.weight} of {weights}"
+        found.append(_target(backend, name, model, rule, routing))
+    if not found:
+        raise _no_target(route, model, passed)
+    if facts is not None and len(found) > 1:
+        found, unable = _able(found, facts)
+        passed += unable
+    return Decision(model, rule, reason, tuple(found), tuple(passed))
+
+
+def _in_order(route: RouteConfig, facts: Facts | None) -> Iterator[tuple[TargetConfig, int]]:
+    """The route's targets in fallback order, each with the sum of its group's weights; 0 for one that is alone."""
+    if len(route.targets) == 1:
+        yield route.targets[0], 0
+        return
+    for _, members in groupby(route.targets, key=lambda target: target.position):
+        group = list(members)
+        if len(group) == 1:
+            yield group[0], 0
+            continue
+        total = sum(target.weight for target in group)
+        session = "" if facts is None else facts.session
+        keyed = [((target.backend.lower(), target.model), target.weight) for target in group]
+        for index in share(session, keyed):
+            yield group[index], total
+
+
+def _unmet(config: TargetConfig, facts: Facts | None) -> str:
+    return "" if facts is None or not config.conditions else config.conditions.unmet(facts)
+
+
+def _able(found: list[Target], facts: Facts) -> tuple[list[Target], list[PassedOver]]:
+    """Those that can serve, as far as is known. If nobody can, all stay: the tables may be wrong."""
+    lacks = [target.backend.capabilities(target.model).lacks(facts) for target in found]
+    if not any(lacks) or all(lacks):
+        return found, []
+    pairs = list(zip(found, lacks, strict=True))
+    unable = [PassedOver(target.backend.name, target.model, why) for target, why in pairs if why]
+    return [target for target, why in pairs if not why], unable
+
+
+def _no_target(route: RouteConfig, model: str, passed: list[PassedOver]) -> NoRoute:
+    if all(target.why == "the backend is disabled" for target in passed):
+        why = f"Route {route.pattern} has no enabled backend. Enable one or change the route."
+        return NoRoute(model, why)
+    listed = ", ".join(map(str, passed))
+    why = (
+        f"No target of route {route.pattern} is for this request: {listed}. Add a target without conditions."
     )
-    if not targets:
-        raise NoRoute(model, f"Route {route.pattern} has no enabled backend. Enable one or change the route.")
-    return Decision(model, rule, f"{rule.value} {route.pattern}", targets)
+    return NoTarget(model, why)
 
 
-def _by_built_in(model: str, name: str, protocol: Protocol, routing: Routing) -> Decision:
+def _by_built_in(
+    model: str, name: str, protocol: Protocol, routing: Routing, facts: Facts | None
+) -> Decision:
     family = family_protocol(name)
     if family and (backend := family_backend(family, routing)):
         reason = f"{name} is a name of the {family.value} family"
@@ -117,8 +217,8 @@ def _by_built_in(model: str, name: str, protocol: Protocol, routing: Routing) ->
         targets = tuple(_target(backend, model, model, Rule.CATALOG, routing) for backend in backends)
         return Decision(model, Rule.CATALOG, f"the catalog of {backends[0].name} lists it", targets[:1])
     if routing.default:
-        return _by_route(routing.default, model, routing, Rule.DEFAULT)
-    raise NoRoute(model, _why_none(model, routing), _near(name, routing))
+        return _by_route(routing.default, model, routing, Rule.DEFAULT, facts)
+    raise NoRoute(model, _why_none(model, routing), known_names(routing))
 
 
 def family_protocol(name: str) -> Protocol | None:
@@ -201,8 +301,3 @@ def _why_none(model: str, routing: Routing) -> str:
     return (
         f"No backend is known for model {model!r}. Add a route for it, or ask for a name in GET /v1/models."
     )
-
-
-def _near(name: str, routing: Routing) -> tuple[str, ...]:
-    known = {known.lower(): known for known in known_names(routing)}
-    return tuple(known[match] for match in difflib.get_close_matches(name, known, n=3, cutoff=0.5))

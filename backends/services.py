@@ -5,7 +5,7 @@ Services take and return plain objects, raise ServiceError with a text for peopl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -13,11 +13,15 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from backends.addresses import check_base_url
-from backends.models import Backend, Route, RouteTarget
+from backends.conditions import NO_CONDITIONS, BadCondition, parse_conditions
+from backends.config import specificity_of
+from backends.models import Backend, LearnedQuirk, Route, RouteTarget
 from backends.presets import PRESETS, find_preset
-from backends.routing import NoRoute, decide
+from backends.route_checks import Findings, Surroundings, check_route, kind_of
 from backends.snapshot import load_routing
+from backends.targets import BadTarget, TargetSpec, parse_targets
 from backends.wire.kinds import Protocol
+from backends.wire.quirks import Quirk
 
 
 class ServiceError(Exception):
@@ -73,19 +77,72 @@ def get_backend(name: str) -> Backend:
     return row
 
 
-@transaction.atomic
 def route_add(pattern: str, targets: Sequence[str]) -> Route:
-    """Create a route; each target is `backend` or `backend:model`. Raises ServiceError."""
+    """Create a route from targets as `routes add` takes them. Raises ServiceError; warnings do not hold it up."""
+    return route_create(pattern, read_targets(targets))
+
+
+def read_targets(targets: Sequence[str]) -> list[TargetSpec]:
+    """Targets from their texts. Raises ServiceError."""
     if not targets:
         raise ServiceError("A route needs at least one TARGET: backend or backend:model.")
+    try:
+        return parse_targets(targets)
+    except BadTarget as exc:
+        raise ServiceError(str(exc)) from exc
+
+
+@transaction.atomic
+def route_create(pattern: str, targets: Sequence[TargetSpec]) -> Route:
+    """Create a route. Raises ServiceError."""
     row = Route(pattern=pattern)
     save_checked(row)
-    for position, text in enumerate(targets):
-        name, _, model = text.partition(":")
-        RouteTarget.objects.create(
-            route=row, position=position, backend=get_backend(name), model=model.strip()
+    for spec in targets:
+        target = RouteTarget(
+            route=row,
+            position=spec.position,
+            backend=get_backend(spec.backend),
+            model=spec.model,
+            weight=spec.weight,
+            conditions=spec.conditions.as_json(),
         )
+        save_checked(target)
     return row
+
+
+def route_findings(
+    pattern: str, targets: Sequence[TargetSpec], keys: Collection[str] | None = None
+) -> Findings:
+    """What is wrong, or may be, with a route that is to be saved. `keys`: the names of the client keys."""
+    backends = {name.lower(): enabled for name, enabled in Backend.objects.values_list("name", "is_enabled")}
+    return check_route(pattern.strip().lower(), targets, Surroundings(load_routing(), backends, keys))
+
+
+def target_specs(row: Route) -> list[TargetSpec]:
+    """The targets of a saved route. Conditions that make no sense, in a restored database, count as none."""
+    return [_target_spec(target) for target in row.targets.all()]
+
+
+def _target_spec(row: RouteTarget) -> TargetSpec:
+    try:
+        conditions = parse_conditions(row.conditions)
+    except BadCondition:
+        conditions = NO_CONDITIONS
+    return TargetSpec(row.backend.name, row.model, row.weight, row.position, conditions)
+
+
+def routes_in_order() -> list[Route]:
+    """Every route, in the order in which the router looks at them: aliases, patterns, the default route."""
+    rows = list(Route.objects.prefetch_related("targets__backend"))
+    return sorted(rows, key=_order)
+
+
+def _order(row: Route) -> tuple[int, tuple[int, int, str]]:
+    kind = kind_of(row.pattern)
+    return (_STEPS[kind], specificity_of(row.pattern) if kind == "pattern" else (0, 0, row.pattern))
+
+
+_STEPS = {"alias": 0, "pattern": 1, "default": 2}
 
 
 def route_remove(pattern: str) -> None:
@@ -97,34 +154,33 @@ def route_remove(pattern: str) -> None:
     row.delete()
 
 
-@dataclass(frozen=True, slots=True)
-class RoutePreview:
-    """Where a model would go, in one sentence and target by target."""
-
-    text: str
-    targets: tuple[str, ...] = ()
-    found: bool = True
-
-
-def route_preview(model: str, protocol: Protocol) -> RoutePreview:
-    """What the router would decide now for a request that asks for `model`. Sends nothing."""
-    try:
-        decision = decide(model, protocol, load_routing())
-    except NoRoute as exc:
-        return RoutePreview(f"Model {model} would go nowhere: {exc}", found=False)
-    targets = tuple(f"{target.backend.name}:{target.model}" for target in decision.targets)
-    return RoutePreview(f"Model {model} would go to: {' → '.join(targets)} ({decision.reason})", targets)
+@transaction.atomic
+def quirks_reset(backend: str = "", model: str = "") -> tuple[LearnedQuirk, ...]:
+    """Forget what a backend refused (of one model, if given), or what all did; returns it. Raises ServiceError."""
+    rows = LearnedQuirk.objects.select_related("backend")
+    if backend:
+        rows = rows.filter(backend=get_backend(backend))
+    if model:
+        rows = rows.filter(model=model.strip().lower())
+    found = tuple(rows)
+    for row in found:
+        row.delete()
+    return found
 
 
-def route_warnings(row: Route) -> list[str]:
-    """What is wrong with a saved route, though it may be meant."""
-    disabled = row.targets.filter(backend__is_enabled=False).values_list("backend__name", flat=True)
-    warnings = [
-        f"Backend {name} is disabled; route {row.pattern} passes it over." for name in dict.fromkeys(disabled)
-    ]
-    if not row.targets.exists():
-        warnings.append(f"Route {row.pattern} has no target left, so its models get an error. Add one.")
-    return warnings
+MOST_QUIRKS = 500
+
+
+def quirks_learn(backend: str, model: str, quirks: Iterable[Quirk], evidence: str) -> None:
+    """Remember what a backend (by name) refused for a model. Unknown backend: nothing, it was removed meanwhile."""
+    row = Backend.objects.filter(name=backend).first()
+    if row is None:
+        return
+    for quirk in quirks:
+        if row.quirks.count() >= MOST_QUIRKS:
+            return
+        names = {"backend": row, "model": model[:200], "kind": quirk.kind.value, "name": quirk.name[:200]}
+        LearnedQuirk.objects.get_or_create(**names, defaults={"evidence": evidence[:500]})
 
 
 def save_checked(row: models.Model) -> None:

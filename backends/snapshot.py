@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from django.conf import settings
 
 from backends.addresses import BadBaseUrl, check_base_url
+from backends.capabilities import NO_OVERRIDES, BadCapability, Overrides, parse_overrides
+from backends.conditions import BadCondition, parse_conditions
 from backends.config import (
     DEMO_MODELS,
     DEMO_NAME,
@@ -16,11 +19,13 @@ from backends.config import (
     CatalogEntry,
     RouteConfig,
     Routing,
+    Strategy,
     TargetConfig,
     Timeouts,
 )
-from backends.models import Backend, CatalogModel, Route
+from backends.models import Backend, CatalogModel, LearnedQuirk, Route, RouteTarget
 from backends.wire.kinds import Kind, Protocol
+from backends.wire.quirks import Quirk, QuirkKind
 
 logger = logging.getLogger("patchbay.config")
 
@@ -30,17 +35,18 @@ OPENAI_KINDS = frozenset({Kind.CHAT, Kind.EMBEDDINGS, Kind.COMPLETIONS})
 
 def load_routing(demo_url: str | None = None) -> Routing:
     """Read the enabled backends and routes. With `demo_url`, the simulated backend is added to them."""
-    catalogs = _catalogs()
-    backends = [_backend_config(row, catalogs[row.pk]) for row in Backend.objects.filter(is_enabled=True)]
+    catalogs, quirks = _catalogs(), _quirks()
+    enabled = Backend.objects.filter(is_enabled=True)
+    backends = [_backend_config(row, catalogs[row.pk], quirks[row.pk]) for row in enabled]
     if demo_url and not any(backend and backend.name.lower() == DEMO_NAME for backend in backends):
         backends.append(demo_backend(demo_url))
     found = sorted((backend for backend in backends if backend), key=lambda backend: backend.name.lower())
     return Routing(
         backends=MappingProxyType({backend.name.lower(): backend for backend in found}),
-        routes=tuple(_route_config(row) for row in _enabled_routes()),
+        routes=tuple(route_config(row) for row in _enabled_routes()),
         force_model=settings.PATCHBAY_FORCE_MODEL,
         passthrough=settings.PATCHBAY_PASSTHROUGH,
-    )
+    ).prepare()
 
 
 def demo_backend(url: str) -> BackendConfig:
@@ -61,19 +67,24 @@ def demo_backend(url: str) -> BackendConfig:
 def backend_config(row: Backend) -> BackendConfig:
     """One row with its stored catalog. Raises BadBaseUrl for an address that may not be contacted."""
     entries = [_catalog_entry(model) for model in row.catalog.all()]
-    return _config_of(row, {entry.model.lower(): entry for entry in entries})
+    catalog = {entry.model.lower(): entry for entry in entries}
+    return _config_of(row, catalog, _by_model(row.quirks.all()))
 
 
-def _backend_config(row: Backend, catalog: dict[str, CatalogEntry]) -> BackendConfig | None:
+def _backend_config(
+    row: Backend, catalog: dict[str, CatalogEntry], quirks: Iterable[LearnedQuirk]
+) -> BackendConfig | None:
     """None, and a log line, for a row whose address is refused: a restored database is checked as well."""
     try:
-        return _config_of(row, catalog)
+        return _config_of(row, catalog, _by_model(quirks))
     except BadBaseUrl as exc:
         logger.error("Backend %s is left out: %s Change its base URL in the admin.", row.name, exc)
         return None
 
 
-def _config_of(row: Backend, catalog: dict[str, CatalogEntry]) -> BackendConfig:
+def _config_of(
+    row: Backend, catalog: dict[str, CatalogEntry], quirks: dict[str, tuple[Quirk, ...]]
+) -> BackendConfig:
     protocol = Protocol(row.protocol)
     kinds = ANTHROPIC_KINDS if protocol is Protocol.ANTHROPIC else OPENAI_KINDS
     return BackendConfig(
@@ -85,7 +96,35 @@ def _config_of(row: Backend, catalog: dict[str, CatalogEntry]) -> BackendConfig:
         model_globs=tuple(row.model_globs),
         catalog=MappingProxyType(catalog),
         timeouts=_timeouts(row),
+        strategy=Strategy(row.strategy),
+        overrides=_overrides(row),
+        quirks=MappingProxyType(quirks),
     )
+
+
+def _overrides(row: Backend) -> Overrides:
+    """What the operator says of its models; nothing, and a log line, if a restored database says nonsense."""
+    try:
+        return parse_overrides(row.capabilities)
+    except BadCapability as exc:
+        logger.error(
+            "The capabilities of backend %s are not used: %s Correct them in the admin.", row.name, exc
+        )
+        return NO_OVERRIDES
+
+
+def _by_model(rows: Iterable[LearnedQuirk]) -> dict[str, tuple[Quirk, ...]]:
+    quirks: defaultdict[str, list[Quirk]] = defaultdict(list)
+    for row in rows:
+        quirks[row.model].append(Quirk(QuirkKind(row.kind), row.name))
+    return {model: tuple(sorted(found)) for model, found in quirks.items()}
+
+
+def _quirks() -> defaultdict[int, list[LearnedQuirk]]:
+    quirks: defaultdict[int, list[LearnedQuirk]] = defaultdict(list)
+    for row in LearnedQuirk.objects.all():
+        quirks[row.backend_id].append(row)
+    return quirks
 
 
 def _timeouts(row: Backend) -> Timeouts:
@@ -104,13 +143,24 @@ def _catalogs() -> defaultdict[int, dict[str, CatalogEntry]]:
 
 def _catalog_entry(model: CatalogModel) -> CatalogEntry:
     created = int(model.created_at.timestamp()) if model.created_at else 0
-    return CatalogEntry(model.model_id, model.display_name, created)
+    return CatalogEntry(model.model_id, model.display_name, created, model.context_tokens)
 
 
 def _enabled_routes() -> list[Route]:
     return list(Route.objects.filter(is_enabled=True).prefetch_related("targets__backend"))
 
 
-def _route_config(row: Route) -> RouteConfig:
-    targets = tuple(TargetConfig(target.backend.name, target.model) for target in row.targets.all())
-    return RouteConfig(row.pattern, targets)
+def route_config(row: Route) -> RouteConfig:
+    """One route with its targets in order. A target whose stored conditions make no sense is left out, and logged."""
+    found = (_target_config(row, target) for target in row.targets.all())
+    return RouteConfig(row.pattern, tuple(target for target in found if target is not None))
+
+
+def _target_config(route: Route, row: RouteTarget) -> TargetConfig | None:
+    try:
+        conditions = parse_conditions(row.conditions)
+    except BadCondition as exc:
+        text = "Target %s of route %s is left out: %s Correct its conditions in the admin."
+        logger.error(text, row, route.pattern, exc)
+        return None
+    return TargetConfig(row.backend.name, row.model, row.position, row.weight, conditions)

@@ -8,23 +8,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from accounts.credentials import credential_headers
+import msgspec
+
+from accounts.credentials import MissingCredential, credential_headers, with_oauth_beta
 from accounts.redact import redact, redact_body
+from accounts.reports import NEUTRAL, Report, Result
 from accounts.snapshot import AccountConfig
 from backends.errors import SendTimedOut, UpstreamError
 from backends.routing import Target
 from backends.upstream import Deadlines, UpstreamResponse, current_upstream
 from backends.wire.conversation import Unreadable
-from backends.wire.errors import ApiError
+from backends.wire.errors import ApiError, read_error
 from backends.wire.kinds import Kind
+from backends.wire.limits import NO_LIMITS, Limits, read_limits
+from backends.wire.overflow import is_overflow
+from backends.wire.quirks import Quirk
 from backends.wire.tap import read_response
 from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
+from proxyapp.findings import answered, of_count, unanswered
 from proxyapp.headers import client_headers
 from proxyapp.lanes import Lane, Outgoing, lane_for
 from proxyapp.policy import Fault, fault_of_status
+from proxyapp.quirks import leave_out, newly_refused
 from proxyapp.relay import Relay
+from proxyapp.unavailable import broken_error
 
 MAX_PLAIN_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 2**20
@@ -39,7 +48,8 @@ class Exchange:
 
     fault: Fault
     code: str  # for the attempt's row: "ok", "status_429", "connect_refused", …
-    status: int | None = None
+    status: int | None = None  # for the client
+    upstream_status: int | None = None  # as upstream meant it; None: no answer that could be used
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     relay: Relay | None = None
@@ -48,6 +58,10 @@ class Exchange:
     usage: Usage | None = None
     mutations: list[str] = field(default_factory=list)
     lane: Lane | None = None
+    refusal: ApiError | None = None  # upstream's error as it came, not as the client is told
+    said: bytes = b""  # the same as bytes, without secrets
+    refused: tuple[Quirk, ...] = ()  # what it refuses by name, and what the request can do without
+    report: Report = NEUTRAL  # what it shows about the account
 
 
 async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> Exchange:
@@ -58,17 +72,66 @@ async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> 
     except ProxyError as exc:
         return Exchange(Fault.TARGET, "cannot_carry", error=exc, message=str(exc))
     call.draft.lane, call.draft.lost = lane.name, going.lost
-    going.headers += credential_headers(account, lane.kind.protocol)
+    leave_out(call, target, lane.kind, going)
     try:
-        async with _upstream_time(call):
+        _add_credential(call, account, lane, going)
+    except MissingCredential as exc:
+        return _no_credential(exc)
+    try:
+        async with upstream_time(call):
             response = await _send(call, target, lane.kind, going)
     except UpstreamError as exc:
-        return _no_answer(exc)
+        return _concluded(call, _no_answer(exc), NO_LIMITS)
+    limits = read_limits(response.headers, model=target.model, now=time.time())
     call.draft.connect_ms = response.connect_seconds * 1000
     call.draft.ttfb_ms = call.draft.since_start_ms()
     result = await _read_answer(call, target, lane, response)
     result.mutations, result.lane = going.mutations + result.mutations, lane
+    return _looked_into(call, target, going, _concluded(call, result, limits))
+
+
+def _concluded(call: ClientCall, result: Exchange, limits: Limits) -> Exchange:
+    """What came, with what it shows about the account."""
+    if result.upstream_status is None:
+        report = unanswered(result.code, limits)
+    else:
+        report = answered(result.upstream_status, result.refusal, limits)
+    if report.result is Result.QUOTA:  # some say it with status 400, which is not the client's fault
+        result.fault = Fault.ACCOUNT
+    result.report = of_count(report) if call.kind is Kind.COUNT_TOKENS else report
     return result
+
+
+def _looked_into(call: ClientCall, target: Target, going: Outgoing, result: Exchange) -> Exchange:
+    """Errors that the request caused, and that another target or a smaller request may not get."""
+    status, said = result.upstream_status, result.said
+    if status is None or not said or result.lane is None or result.fault is Fault.ACCOUNT:
+        return result
+    if is_overflow(status, said):
+        result.fault, result.report = Fault.OVERFLOW, Report(Result.NEUTRAL, result.report.limits)
+    elif result.fault is Fault.REQUEST:
+        result.refused = newly_refused(call, target, result.lane.kind, going, status, said)
+        result.fault = Fault.QUIRK if result.refused else result.fault
+    return result
+
+
+def _add_credential(call: ClientCall, account: AccountConfig, lane: Lane, going: Outgoing) -> None:
+    protocol = lane.kind.protocol
+    going.headers, mutations = with_oauth_beta(account, protocol, going.headers)
+    going.headers += credential_headers(account, protocol, call.headers, snapshot=call.snapshot)
+    going.mutations += mutations
+
+
+def _no_credential(exc: MissingCredential) -> Exchange:
+    """The caller has not sent the credential that this account forwards, or ours has just become unusable.
+
+    Another account may do without the caller's; ours may be refreshed.
+    """
+    message = str(exc)
+    if exc.is_callers:
+        error = ProxyError(401, message, headers={"WWW-Authenticate": "Bearer"}, is_rejection=True)
+        return Exchange(Fault.ACCOUNT, "no_credential", error=error, message=message)
+    return Exchange(Fault.CREDENTIAL, "no_credential", error=broken_error(message), message=message)
 
 
 async def _send(call: ClientCall, target: Target, kind: Kind, going: Outgoing) -> UpstreamResponse:
@@ -95,7 +158,7 @@ async def _send(call: ClientCall, target: Target, kind: Kind, going: Outgoing) -
 
 
 @asynccontextmanager
-async def _upstream_time(call: ClientCall) -> AsyncIterator[None]:
+async def upstream_time(call: ClientCall) -> AsyncIterator[None]:
     """Count what is spent waiting for upstream; the rest of the time is Patchbay's own overhead."""
     began = time.monotonic()
     try:
@@ -108,7 +171,7 @@ async def _read_answer(call: ClientCall, target: Target, lane: Lane, response: U
     """Everything up to the commit point. The response is closed unless a relay took it over."""
     relay = None
     try:
-        async with _upstream_time(call):
+        async with upstream_time(call):
             if response.status >= 300 or response.status < 200:
                 return await _read_error(lane, response)
             if not call.peek.stream:
@@ -133,7 +196,9 @@ async def _read_error(lane: Lane, response: UpstreamResponse) -> Exchange:
             f"The upstream answered with a redirect ({status}), which is never followed. Check the base URL."
         )
         error = ProxyError(502, message, code="upstream_redirect")
-        return Exchange(Fault.BACKEND, "upstream_redirect", status, headers, error=error, message=message)
+        return Exchange(
+            Fault.BACKEND, "upstream_redirect", status, headers=headers, error=error, message=message
+        )
     body = await response.read(MAX_ERROR_BYTES)
     safe = redact_body(body)
     told_status, told = lane.refusal(status, safe)
@@ -141,10 +206,13 @@ async def _read_error(lane: Lane, response: UpstreamResponse) -> Exchange:
         fault_of_status(status),
         f"status_{status}",
         told_status,
+        status,
         headers if told is safe else headers | JSON,
         body=told,
         message=_excerpt(safe),
         mutations=[] if safe is body else ["response=redacted"],
+        refusal=_error_in(safe),
+        said=safe,
     )
 
 
@@ -166,7 +234,9 @@ async def _read_plain(lane: Lane, response: UpstreamResponse) -> Exchange:
         return _broken_answer(str(exc), "unreadable")
     if answer is not body:
         headers |= JSON
-    return Exchange(Fault.NONE, "ok", response.status, headers, body=answer, usage=facts.usage)
+    return Exchange(
+        Fault.NONE, "ok", response.status, response.status, headers, body=answer, usage=facts.usage
+    )
 
 
 async def _read_stream(call: ClientCall, target: Target, lane: Lane, response: UpstreamResponse) -> Exchange:
@@ -180,7 +250,7 @@ async def _read_stream(call: ClientCall, target: Target, lane: Lane, response: U
         if relay.flow.error is None:
             return _broken_answer(relay.failure, "empty_stream")
         return _error_in_success(lane, relay.flow.error, headers)
-    return Exchange(Fault.NONE, "ok", response.status, headers, relay=relay)
+    return Exchange(Fault.NONE, "ok", response.status, response.status, headers, relay=relay)
 
 
 async def _not_a_stream(lane: Lane, response: UpstreamResponse) -> Exchange:
@@ -206,10 +276,13 @@ def _error_in_success(lane: Lane, error: ApiError, headers: dict[str, str], body
         fault_of_status(error.status),
         "error_in_success",
         status,
+        error.status,
         headers | JSON,
         body=safe,
         message=redact(error.message),
         mutations=["response=error-status", *redacted],
+        refusal=error,
+        said=redact_body(body or msgspec.json.encode({"code": error.code, "message": error.message})),
     )
 
 
@@ -228,13 +301,25 @@ def _no_answer(exc: UpstreamError) -> Exchange:
 
 
 _FAULT_BY_SENT = {"none": Fault.TRANSIENT, "partly": Fault.TRANSIENT, "fully": Fault.AMBIGUOUS}
-_FAULT_OF_CODE = {"address_refused": Fault.BACKEND, "header_refused": Fault.REQUEST}
+_FAULT_OF_CODE = {
+    "address_refused": Fault.BACKEND,
+    "tls_failed": Fault.BACKEND,
+    "header_refused": Fault.REQUEST,
+}
 _TIMEOUTS = {"connect_timeout", "send_timeout", "first_byte_timeout"}
 
 
 def _content_type(response: UpstreamResponse) -> str:
     value = next((value for name, value in response.headers if name == b"content-type"), b"")
     return value.decode("latin-1").strip().lower()
+
+
+def _error_in(body: bytes) -> ApiError | None:
+    """What an error body says, if it is JSON."""
+    try:
+        return read_error(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _excerpt(body: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from accounts.pool import obstacle
+from accounts.pool_view import pool_obstacles
 from accounts.snapshot import Snapshot
 
 
@@ -41,9 +41,8 @@ def backend_facts(snapshot: Snapshot) -> list[BackendFact]:
     """What is configured."""
     facts = []
     for backend in snapshot.routing.backends.values():
-        accounts = [
-            f"{a.alias} ({why})" if (why := obstacle(a)) else a.alias for a in snapshot.pool(backend.name)
-        ]
+        obstacles = pool_obstacles(snapshot, backend.name)
+        accounts = [f"{alias} ({why})" if why else alias for alias, why in obstacles.items()]
         facts.append(BackendFact(backend.name, str(backend.base), ", ".join(accounts), len(backend.catalog)))
     return facts
 

@@ -7,13 +7,17 @@ from django.http import HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from accounts.client_auth import authenticate, keys_required
-from accounts.pool import unserviceable
+from accounts.pool import pool
+from accounts.pool_view import pool_obstacles, unserviceable
+from accounts.refresh import refresh_problems
 from accounts.snapshot import Snapshot, keeper
+from accounts.waiting import room
 from analytics.recorder import recorder
 from proxyapp.drain import draining
 from proxyapp.front import front_page
 from proxyapp.page_headers import add_page_headers
 from proxyapp.request import ApiRequest
+from proxyapp.state import credential_states, is_login
 from proxyapp.views import methods
 
 
@@ -35,21 +39,21 @@ async def readyz(request: ApiRequest) -> HttpResponseBase:
 async def health(request: ApiRequest) -> HttpResponseBase:
     """200 when something can serve, 503 when nothing can. Reasons only for this machine or a known caller."""
     snapshot = keeper.current
-    reasons = unserviceable(snapshot)
+    fatal = unserviceable(snapshot, settings.PATCHBAY_QUEUE_SECONDS)
+    reasons = fatal or [*_idle_backends(snapshot), *_degradations()]
     answer: dict[str, object] = {"status": "degraded" if reasons else "ok"}
     if _may_see_details(request, snapshot):
-        degraded = reasons or _degradations()
         answer |= {
-            "status": "degraded" if degraded else "ok",
-            "oauth": "none",
-            "expiresIn": None,
+            **_oauth(snapshot),
             "requests": recorder.taken,
+            "queued": len(room),
             "version": settings.VERSION,
+            "configVersion": snapshot.version,
             "backends": len(snapshot.routing.real_backends),
             "historyWaiting": recorder.waiting,
-            "reasons": degraded,
+            "reasons": reasons,
         }
-    return JsonResponse(answer, status=503 if reasons else 200)
+    return JsonResponse(answer, status=503 if fatal else 200)
 
 
 @methods("GET", "HEAD")
@@ -62,9 +66,38 @@ async def front(request: ApiRequest) -> HttpResponseBase:
     return JsonResponse({"name": "patchbay", "status": "ok"})
 
 
+def _oauth(snapshot: Snapshot) -> dict[str, object]:
+    """The worst state among the credentials that expire, and how long it has."""
+    states = credential_states(snapshot)
+    found = [state for account, state in states if is_login(account) and not account.is_paused]
+    worst = max(found, key=lambda state: _WORSE.index(_word(state.status)), default=None)
+    if worst is None:
+        return {"oauth": "none", "expiresIn": None}
+    return {"oauth": _word(worst.status), "expiresIn": worst.expires_in}
+
+
+_WORSE = ("healthy", "expiring", "expired")
+
+
+def _word(status: str) -> str:
+    return status if status in _WORSE else "expired"
+
+
 def _may_see_details(request: ApiRequest, snapshot: Snapshot) -> bool:
     return request.is_loopback or authenticate(request.raw_headers, snapshot, is_loopback=False) is not None
 
 
+def _idle_backends(snapshot: Snapshot) -> list[str]:
+    """The backends that can serve nothing at this moment, with the reasons, unless somebody paused them."""
+    told = []
+    for name in snapshot.routing.backends:
+        why = pool_obstacles(snapshot, name)
+        if all(why.values()) and not (why and all(account.is_paused for account in snapshot.pool(name))):
+            listed = "; ".join(f"account {alias}: {reason}" for alias, reason in why.items())
+            told.append(f"{name}: {listed or 'no account'}")
+    return told
+
+
 def _degradations() -> list[str]:
-    return ["the history database takes no rows; they wait in memory"] if recorder.is_stuck else []
+    stuck = ["the history database takes no rows; they wait in memory"] if recorder.is_stuck else []
+    return [*stuck, *refresh_problems(), *pool.state.problems()]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from accounts.catalogs import refresh_catalogs
 from accounts.client_auth import Caller
-from accounts.services import refresh_catalogs
 from accounts.snapshot import Snapshot, keeper
-from backends.config import CatalogEntry, Routing, glob_matches
+from backends.config import CatalogEntry, Routing
+from backends.globs import glob_matches
 from backends.routing import NoRoute, decide
 from backends.wire.kinds import Protocol
 from proxyapp.errors import ProxyError
@@ -65,6 +66,7 @@ def _all(routing: Routing) -> list[Entry]:
 
 def _entry(model: CatalogEntry, owner: str) -> Entry:
     created = datetime.fromtimestamp(model.created, UTC)
+    context = {} if model.context is None else {"max_input_tokens": model.context}
     return {
         "id": model.model,
         "object": "model",
@@ -74,6 +76,7 @@ def _entry(model: CatalogEntry, owner: str) -> Entry:
         "display_name": model.display_name or model.model,
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "lifecycle": "active",
+        **context,
     }
 
 

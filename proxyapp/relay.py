@@ -34,6 +34,7 @@ class Relay:
     ) -> None:
         self.flow = flow
         self.on_close: Callable[[Outcome, str], None] | None = None
+        self.passed = 0  # bytes for the client
         self._response = response
         self._pieces = aiter(response)
         self._draft = draft
@@ -131,6 +132,7 @@ class Relay:
         self._heard_at = time.monotonic()
         had_content = self.flow.content_seen
         passed = self.flow.pass_on(chunk)
+        self.passed += len(passed)
         if self.flow.content_seen and not had_content:
             self._draft.ttft_ms = self._draft.since_start_ms()
         if self.flow.error is not None and not self.flow.finished:

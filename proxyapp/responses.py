@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
+from accounts.models import Account
 from accounts.pool import Lease
+from accounts.reports import Report, Result
 from analytics.drafts import Outcome, RecordDraft
+from analytics.pricing import cost_of
 from analytics.recorder import recorder
 from backends.routing import Target
+from backends.wire.limits import NO_LIMITS
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError, error_response
 from proxyapp.exchange import Exchange
+from proxyapp.findings import answered
+from proxyapp.notes import decision_header
 from proxyapp.policy import Fault
 from proxyapp.relay import Relay
 from proxyapp.trail import Trail
+from proxyapp.unavailable import broken_error, retry_after
 
 logger = logging.getLogger("patchbay.request")
 
@@ -45,17 +54,19 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
     draft.mutations += result.mutations
     if result.relay is not None:
         return _stream(call, trail, result, result.relay, lease)
-    lease.settle()
     draft.usage = result.usage
+    lease.settle(_cost(call, trail, lease))
+    _settle_key(call, trail, result)
     if result.fault is Fault.NONE and result.lane is not None:
         result.lane.completed(result.usage)
-    error = result.error or _unusable_key(trail, result)
+    error = result.error or _unusable_key(lease, result)
     if error is not None:
-        error.headers |= _told(call, trail, _advice(draft, {}))
+        error.headers |= _told(call, trail, _advice(draft, error.headers, error.status))
         raise error
     headers = {"content-type": "application/json"} | result.headers
     if result.fault is not Fault.NONE:
-        headers |= _advice(draft, headers)
+        headers |= _sooner(trail, result, headers)
+        headers |= _advice(draft, headers, result.status)
     response = HttpResponse(result.body, status=result.status, headers=_told(call, trail, headers))
     finish(
         draft,
@@ -66,11 +77,19 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
     return response
 
 
+def unserved(call: ClientCall, trail: Trail, error: ProxyError) -> ProxyError:
+    """The error of a request that no account was found for, with what there is to tell about it."""
+    if call.hold is not None:
+        call.hold.refund()
+    error.headers |= _told(call, trail, {})
+    return error
+
+
 def answer_locally(call: ClientCall, target: Target, response: HttpResponse) -> HttpResponse:
     """The end of a request that needed no upstream."""
     draft = call.draft
     draft.backend, draft.model_used, draft.lane = target.backend.name, target.model, "translated"
-    for name, value in _facts(draft).items():
+    for name, value in (_facts(draft) | _budget(call)).items():
         response[name] = value
     finish(draft, Outcome.OK, response.status_code)
     return response
@@ -96,9 +115,18 @@ def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, leas
     draft.status = status
 
     def closed(outcome: Outcome, message: str) -> None:
-        lease.settle()
         draft.usage = relay.flow.usage
+        if outcome is Outcome.TRUNCATED:
+            lease.report(Report(Result.FAULT, reason=f"a stream broke off: {message}"))
+        elif relay.flow.error is not None:
+            lease.report(answered(relay.flow.error.status, relay.flow.error, NO_LIMITS))
+        lease.settle(_cost(call, trail, lease))
         draft.usage_is_final = relay.flow.finished
+        if call.hold is not None:
+            is_final = outcome is Outcome.OK
+            call.hold.served(
+                trail.target, draft.usage, is_stream=True, is_final=is_final, passed=relay.passed
+            )
         if outcome is Outcome.OK and result.lane is not None:
             result.lane.completed(relay.flow.usage)
         finish(draft, outcome, status, message)
@@ -109,22 +137,47 @@ def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, leas
     return RelayResponse(relay, status, headers)
 
 
-def _unusable_key(trail: Trail, result: Exchange) -> ProxyError | None:
-    """Upstream refused our key: that is not the caller's fault, so never a 401 to the caller."""
-    if result.status != 401:
+def _cost(call: ClientCall, trail: Trail, lease: Lease) -> Decimal | None:
+    """What the request cost, where a limit on money wants to know it at once."""
+    if not lease.account.has_limits or call.draft.usage is None:
         return None
-    backend, account = trail.call.draft.backend, trail.call.draft.account
-    message = (
-        f"Backend {backend} refused the key of account {account}."
-        f" Set a new key in the admin, or remove the account and add it again."
+    return cost_of(trail.target.model, trail.target.backend.preset, call.draft.usage)
+
+
+def _settle_key(call: ClientCall, trail: Trail, result: Exchange) -> None:
+    """Before the headers are written, so that they tell what is left of the client key's budget."""
+    if call.hold is None:
+        return
+    if result.fault is Fault.NONE:
+        size = len(result.body)
+        call.hold.served(trail.target, result.usage, is_stream=False, is_final=True, passed=size)
+    else:
+        call.hold.refund()
+
+
+def _budget(call: ClientCall) -> dict[str, str]:
+    return call.hold.headers() if call.hold is not None else {}
+
+
+def _unusable_key(lease: Lease, result: Exchange) -> ProxyError | None:
+    """Upstream refused our credential: not the caller's fault, so never a 401 to the caller, unless it is his own."""
+    if result.status != 401 or lease.account.kind == Account.CALLER:
+        return None
+    cure = (
+        "Set a new key in the admin, or remove the account and add it again."
+        if lease.account.kind == Account.API_KEY
+        else f"Log in again: python manage.py login {lease.account.alias}."
     )
-    return ProxyError(503, message, code="account_unavailable")
+    message = (
+        f"Backend {lease.account.backend} refused the credential of account {lease.account.alias}. {cure}"
+    )
+    return broken_error(message)
 
 
 def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, str]:
     """The headers that tell the truth about this request, over upstream's."""
     draft = call.draft
-    told = _facts(draft)
+    told = _facts(draft) | _budget(call)
     if draft.mutations:
         told["x-patchbay-mutations"] = ", ".join(draft.mutations)
     if draft.lost:
@@ -136,25 +189,47 @@ def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, 
     return headers | told
 
 
+def _sooner(trail: Trail, result: Exchange, headers: Mapping[str, str]) -> dict[str, str]:
+    """A 429 tells when this account is back; when another is back sooner, that is what the client needs."""
+    recovers_at = trail.recovers_at() if result.status == 429 else None
+    if recovers_at is None:
+        return {}
+    seconds, told = retry_after(recovers_at), headers.get("retry-after", "")
+    if told.isdigit() and int(told) <= seconds:
+        return {}
+    trail.call.draft.mutations.append("header:retry-after=pool")
+    exact = {"retry-after-ms": str(1000 * seconds)} if "retry-after-ms" in headers else {}
+    return {"retry-after": str(seconds), **exact}
+
+
 def _facts(draft: RecordDraft) -> dict[str, str]:
     """What stands on every proxied answer."""
-    draft.overhead_ms = max(0.0, draft.since_start_ms() - draft.upstream_s * 1000)
-    return {
+    draft.overhead_ms = max(0.0, draft.since_start_ms() - (draft.upstream_s + draft.queued_s) * 1000)
+    facts = {
         "x-patchbay-request-id": draft.id,
         "x-patchbay-backend": draft.backend,
         "x-patchbay-account": draft.account,
-        "x-patchbay-model": header_text(draft.model_used),
+        "x-patchbay-model": draft.model_used,
         "x-patchbay-lane": draft.lane,
         "x-patchbay-attempts": str(len(draft.attempts)),
         "x-patchbay-overhead-ms": f"{draft.overhead_ms:.2f}",
+        "x-patchbay-decision": decision_header(draft.choices[-1], draft.route_note) if draft.choices else "",
     }
+    return {name: header_text(value) for name, value in facts.items() if value}
 
 
-def _advice(draft: RecordDraft, headers: Mapping[str, str]) -> dict[str, str]:
-    """Where we have tried again already, clients should not multiply it; upstream's own advice stands."""
-    return {"x-should-retry": "false"} if len(draft.attempts) > 1 and "x-should-retry" not in headers else {}
+def _advice(draft: RecordDraft, headers: Mapping[str, str], status: int | None) -> dict[str, str]:
+    """Where we have tried again already, clients should not multiply it; upstream's own advice stands.
+
+    A 429 says itself when it is worth trying again.
+    """
+    wait = headers.get("retry-after", "")
+    is_soon = status == 429 and wait.isdigit() and int(wait) <= settings.PATCHBAY_QUEUE_SECONDS
+    if len(draft.attempts) < 2 or is_soon or "x-should-retry" in headers:
+        return {}
+    return {"x-should-retry": "false"}
 
 
 def header_text(text: str) -> str:
-    """A model name as a header can carry it: what is not printable ASCII is escaped."""
+    """A text as a header can carry it: what is not printable ASCII is escaped."""
     return text if text.isascii() and text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -16,9 +16,11 @@ from accounts.snapshot import Snapshot, keeper
 from analytics.drafts import Outcome, RecordDraft, new_request_id
 from backends.wire.errors import ApiError
 from backends.wire.kinds import Kind, Protocol, protocol_of_path
+from backends.wire.session import session_of
 from backends.wire.splice import BadBody, peek
 from proxyapp.call import ClientCall
-from proxyapp.errors import ProxyError, error_response, unauthorized
+from proxyapp.callers import refused_caller
+from proxyapp.errors import ProxyError, error_response
 from proxyapp.models_list import model_entry, model_list
 from proxyapp.pipeline import handle
 from proxyapp.request import ApiRequest, ClientGone
@@ -75,19 +77,21 @@ async def read_call(request: ApiRequest, kind: Kind, draft: RecordDraft) -> Clie
     except BadBody as exc:
         raise ProxyError(400, exc.message, param=exc.field, is_rejection=True) from exc
     draft.model_asked, draft.stream = facts.model or "", facts.stream
+    session = session_of(kind, request.raw_headers, facts)
+    draft.session, draft.session_source = session.id, session.source
     query = request.scope["query_string"]
-    return ClientCall(kind, body, facts, request.raw_headers, query, caller, draft, snapshot)
+    return ClientCall(kind, body, facts, request.raw_headers, query, caller, draft, snapshot, session)
 
 
 async def identify(request: ApiRequest) -> tuple[Snapshot, Caller]:
-    """The configuration for this request, and its caller under it. Raises ProxyError 401."""
+    """The configuration for this request, and its caller under it. Raises ProxyError 401, or 429 for who guesses."""
     snapshot = keeper.current
     caller = authenticate(request.raw_headers, snapshot, is_loopback=request.is_loopback)
     if caller is None:
         snapshot = await keeper.catch_up()
         caller = authenticate(request.raw_headers, snapshot, is_loopback=request.is_loopback)
     if caller is None:
-        raise unauthorized()
+        raise refused_caller(request.raw_headers, request.scope.get("client"))
     return snapshot, caller
 
 

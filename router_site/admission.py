@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from accounts.client_auth import authenticate
 from accounts.snapshot import keeper
-from proxyapp.errors import unauthorized
+from proxyapp.callers import refused_caller
 from router_site.asgi import application
 from router_site.gate import JSON_PATHS
 from router_site.refusals import Refusal
@@ -20,8 +20,9 @@ def admit(scope: Scope) -> Refusal | None:
     if refused is not None or scope["path"] not in JSON_PATHS or scope["method"] != "POST":
         return refused
     is_loopback = scope["patchbay"]["peer"] == "loopback"
-    if authenticate(dict(scope["headers"]), keeper.current, is_loopback=is_loopback) is not None:
+    sent = dict(scope["headers"])
+    if authenticate(sent, keeper.current, is_loopback=is_loopback) is not None:
         return None
-    error = unauthorized()
+    error = refused_caller(sent, scope.get("client"))
     headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
-    return Refusal(401, str(error), error.api_error.code, headers)
+    return Refusal(error.status, str(error), error.api_error.code, headers)

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from backends.wire.kinds import Kind
-from proxyapp import health, views
+from proxyapp import health, state, views
 
 PREFIXES = ("v1/", "")
 
@@ -27,4 +27,6 @@ urlpatterns = [
     url("health", health.health),
     url("livez", health.livez),
     url("readyz", health.readyz),
+    url("accounts", state.accounts),
+    url("status", state.status),
 ]

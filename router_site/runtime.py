@@ -8,14 +8,22 @@ import socket
 from django.conf import settings
 
 from accounts.catalogs import keep_catalogs_fresh
+from accounts.key_limits import key_limits
+from accounts.key_memory import KeyMemory, recall_keys
+from accounts.pool import pool
+from accounts.pool_memory import PoolMemory, recall
+from accounts.refresh import finish_refreshes, keep_tokens_fresh
 from accounts.snapshot import Demo, keeper
+from accounts.waiting import room
+from analytics.pricing import estimate_cost
 from analytics.recorder import recorder
 from backends.tasks import in_database_thread, spawn
 from backends.upstream import current_upstream
 
 
 class Runtime:
-    """The configuration watcher, the history writer, the catalog refresher and, while needed, the demo provider.
+    """The configuration watcher, the history writer, the refreshers of catalogs and tokens, the pool's memory and,
+    while needed, the demo provider.
 
     `prepare()` outside the event loop, `start()` inside; or `ensure()` alone, for a server that knows neither.
     """
@@ -26,18 +34,31 @@ class Runtime:
         self._demo_listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Lock | None = None
+        self._memory = PoolMemory(pool.state)
+        self._key_memory = KeyMemory(key_limits)
 
     def prepare(self) -> None:
         """Load the configuration and start the threads. Uses the database, so never in the event loop."""
         if settings.PATCHBAY_DEMO or not keeper.reload().routing.backends:
             self._open_demo()
+        recall(pool.state)
+        recall_keys(key_limits)
         keeper.start()
         recorder.start()
         self._is_prepared = True
 
     def start(self) -> None:
         """Start the tasks, in the server's loop."""
-        self._tasks.append(spawn(keep_catalogs_fresh(), name="catalogs"))
+        pool.state.listeners.append(room.wake)
+        pool.state.start()
+        key_limits.start()
+        self._tasks += [
+            spawn(keep_catalogs_fresh(), name="catalogs"),
+            spawn(keep_tokens_fresh(), name="tokens"),
+            spawn(self._memory.keep(), name="pool-memory"),
+            spawn(self._key_memory.keep(), name="key-memory"),
+            spawn(_know_prices(), name="prices"),
+        ]
         if self._demo_listener is not None:
             self._tasks.append(spawn(_serve_demo(self._demo_listener), name="demo-provider"))
         self.is_running = True
@@ -54,13 +75,20 @@ class Runtime:
     async def stop(self) -> None:
         """Called when all requests have ended: the last rows are written, connections closed."""
         self.is_running = self._is_prepared = False
+        await finish_refreshes()
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        pool.state.listeners.remove(room.wake)
+        await pool.state.stop()
+        await self._key_memory.finish()
+        await key_limits.stop()  # after the ledger was written, so that the others know what it says
         await current_upstream().aclose()
         await in_database_thread(self._stop_threads)
 
     def _stop_threads(self) -> None:
+        self._memory.write_now()
+        self._key_memory.write_now()
         keeper.stop()
         recorder.stop()
 
@@ -71,6 +99,15 @@ class Runtime:
         always = settings.PATCHBAY_DEMO
         keeper.demo = Demo(f"http://{host}:{port}", accounts=3 if always else 1, always=always)
         keeper.reload()
+
+
+async def _know_prices() -> None:
+    """Where money is limited, load the price table before a request would have to wait for it."""
+    snapshot = keeper.current
+    accounts = (account.has_limits for pool in snapshot.pools.values() for account in pool)
+    keys = (key.limits is not None and key.limits.budget is not None for key in snapshot.client_keys.values())
+    if any(accounts) or any(keys):
+        await asyncio.to_thread(estimate_cost, "gpt-4o", "openai", 1, 1)
 
 
 async def _serve_demo(listener: socket.socket) -> None:

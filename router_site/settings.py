@@ -12,12 +12,15 @@ import hashlib
 import hmac
 import os
 import re
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from backends.addresses import BadBaseUrl, check_base_url
+from backends.local_time import machine_zone, zone_of
 from router_site.home import HomeError, ensure_home, read_or_create_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,6 +40,28 @@ def read_int(name: str, default: int, *, low: int, high: int) -> int:
     if not re.fullmatch(r"-?\d{1,12}", text) or not low <= int(text) <= high:
         raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
+
+
+def read_optional_int(name: str, *, low: int, high: int) -> int | None:
+    """The same, or None when it is unset."""
+    return read_int(name, low, low=low, high=high) if env.str(name, default="").strip() else None
+
+
+def read_redis_url(name: str) -> str:
+    """`redis://[:password@]host[:port][/database]`, `rediss://` or `unix://`; empty when unset."""
+    url: str = env.str(name, default="").strip()
+    if url and not re.match(r"(rediss?|unix)://.+", url):
+        raise ImproperlyConfigured(f"{name} must begin with redis://, rediss:// or unix://.")
+    return url
+
+
+def read_time_zone(name: str) -> tzinfo:
+    """The zone of routing conditions on the time of day: an IANA name; unset: the machine's own."""
+    named = env.str(name, default="").strip()
+    try:
+        return zone_of(named) if named else machine_zone()
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name}: {exc}.") from exc
 
 
 def read_bool(name: str, default: bool) -> bool:
@@ -83,6 +108,31 @@ def read_timeouts(name: str) -> dict[str, float]:
     return timeouts
 
 
+OAUTH_SETTING = re.compile(
+    r"PATCHBAY_OAUTH_(?P<backend>[A-Z0-9_]+)_(?P<field>ISSUER|CLIENT_ID|AUTHORIZE_URL|TOKEN_URL|SCOPES)"
+)
+
+
+def read_oauth() -> dict[str, dict[str, str]]:
+    """`PATCHBAY_OAUTH_<BACKEND>_<FIELD>` by backend name as written there: `{"OPENAI": {"client_id": …}}`."""
+    providers: dict[str, dict[str, str]] = {}
+    for name in sorted(os.environ):
+        value = os.environ[name].strip()
+        if not name.startswith("PATCHBAY_OAUTH_") or not value:
+            continue
+        match = OAUTH_SETTING.fullmatch(name)
+        if match is None:
+            ends = "_ISSUER, _CLIENT_ID, _AUTHORIZE_URL, _TOKEN_URL or _SCOPES"
+            raise ImproperlyConfigured(f"{name} is not known: write PATCHBAY_OAUTH_<BACKEND> and {ends}.")
+        if match["field"] not in ("CLIENT_ID", "SCOPES"):
+            try:
+                check_base_url(value)
+            except BadBaseUrl as exc:
+                raise ImproperlyConfigured(f"{name}: {exc}") from exc
+        providers.setdefault(match["backend"], {})[match["field"].lower()] = value
+    return providers
+
+
 def derive(secret: str, label: str) -> bytes:
     """32 bytes for one purpose from a master secret (HMAC-SHA-256 as a key-derivation function)."""
     return hmac.new(secret.encode(), f"patchbay:{label}".encode(), hashlib.sha256).digest()
@@ -116,6 +166,12 @@ PATCHBAY_ALLOWED_HOSTS = read_list("PATCHBAY_ALLOWED_HOSTS")
 PATCHBAY_MAX_BODY_MB = read_int("PATCHBAY_MAX_BODY_MB", 32, low=1, high=1024)
 PATCHBAY_DRAIN_SECONDS = read_int("PATCHBAY_DRAIN_SECONDS", 60, low=0, high=86_400)
 PATCHBAY_UPSTREAM_TIMEOUTS = read_timeouts("PATCHBAY_UPSTREAM_TIMEOUTS")
+PATCHBAY_MIN_INTERVAL_MS = read_optional_int("PATCHBAY_MIN_INTERVAL_MS", low=0, high=600_000)
+PATCHBAY_QUEUE_SECONDS = read_int("PATCHBAY_QUEUE_SECONDS", 60, low=0, high=3600)
+PATCHBAY_QUEUE_MAX = read_int("PATCHBAY_QUEUE_MAX", 128, low=0, high=100_000)
+PATCHBAY_TIME_ZONE = read_time_zone("PATCHBAY_TIME_ZONE")
+REDIS_URL = read_redis_url("REDIS_URL")
+PATCHBAY_OAUTH = read_oauth()
 # Set by the flags of `runproxy`.
 PATCHBAY_FORCE_MODEL = env.str("PATCHBAY_FORCE_MODEL", default="").strip()
 PATCHBAY_PASSTHROUGH = read_bool("PATCHBAY_PASSTHROUGH", default=False)

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
-ORDER = ["runproxy", "backend", "accounts", "routes", "keys", "createadmin", "ask", "history"]
+ORDER = [
+    *("runproxy", "login", "logout", "refresh", "status", "accounts", "backend", "routes", "keys"),
+    *("discover", "connect", "import", "export"),
+    *("doctor", "createadmin", "ask", "history", "why"),
+]
 HEAD = """\
 # Commands
 

@@ -7,12 +7,14 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -144,6 +146,18 @@ class Patchbay:
             return Answer(response.status, names, response.read())
         finally:
             connection.close()
+
+    def resume_all(self, *, timeout: float = 10.0) -> None:
+        """What `accounts resume` does, for every account at once and without a process; waits until it counts."""
+        with sqlite3.connect(self.home / "config.sqlite3", timeout=5) as database:
+            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+            database.execute("UPDATE accounts_account SET resumed_at = ?, is_paused = 0", (moment,))
+            database.execute("UPDATE backends_configversion SET number = number + 1")
+            [(version,)] = database.execute("SELECT number FROM backends_configversion").fetchall()
+        deadline = time.monotonic() + timeout
+        while self.get("/health").json().get("configVersion", 0) < version:
+            assert time.monotonic() < deadline, f"the server does not follow its configuration:\n{self.log}"
+            time.sleep(0.02)
 
     def history(self, count: int = 1, *, timeout: float = 10.0) -> list[dict[str, Any]]:
         """All history rows, oldest first, once there are at least `count`."""

@@ -7,6 +7,7 @@ matter, and an unknown field is never a fault: clients are ahead of any list.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from backends.wire.kinds import Kind
 
+NOTHING = Raw(b"null")
+_OPENING = 65_536
 _MAX_INT = 2**63 - 1
 Count = Annotated[int, Meta(ge=0, le=_MAX_INT)] | None
 Positive = Annotated[int, Meta(ge=1, le=_MAX_INT)] | None
@@ -37,9 +40,17 @@ class Head(Struct, gc=False):
 
 
 class Message(Struct, gc=False):
-    """One turn: only its role is looked at."""
+    """One turn: only its role is looked at, and the content of the first one by a user."""
 
     role: str
+    content: Raw = NOTHING
+
+
+class Item(Struct, gc=False):
+    """One entry of a responses input. Only messages have a role; their `type` may be left out."""
+
+    role: str | None = None
+    content: Raw = NOTHING
 
 
 class Sampled(Head, gc=False):
@@ -47,19 +58,21 @@ class Sampled(Head, gc=False):
 
     temperature: float | None = None
     top_p: float | None = None
-    tools: Raw = Raw(b"null")
-    tool_choice: Raw = Raw(b"null")
-    metadata: Raw = Raw(b"null")
+    tools: Raw = NOTHING
+    tool_choice: Raw = NOTHING
+    metadata: Raw = NOTHING
+    prompt_cache_key: Raw = NOTHING
 
 
 class CountTokens(Head, kw_only=True, gc=False):
     """POST /v1/messages/count_tokens."""
 
     messages: list[Message]
-    system: Raw = Raw(b"null")
-    tools: Raw = Raw(b"null")
-    tool_choice: Raw = Raw(b"null")
-    thinking: Raw = Raw(b"null")
+    system: Raw = NOTHING
+    tools: Raw = NOTHING
+    tool_choice: Raw = NOTHING
+    thinking: Raw = NOTHING
+    metadata: Raw = NOTHING
 
 
 class Messages(Sampled, kw_only=True, gc=False):
@@ -69,8 +82,10 @@ class Messages(Sampled, kw_only=True, gc=False):
     max_tokens: Count = None
     top_k: Count = None
     stop_sequences: list[str] | None = None
-    system: Raw = Raw(b"null")
-    thinking: Raw = Raw(b"null")
+    system: Raw = NOTHING
+    thinking: Raw = NOTHING
+    output_config: Raw = NOTHING
+    output_format: Raw = NOTHING
 
 
 class Chat(Sampled, kw_only=True, gc=False):
@@ -83,28 +98,31 @@ class Chat(Sampled, kw_only=True, gc=False):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     stop: Stop = None
-    stream_options: Raw = Raw(b"null")
-    response_format: Raw = Raw(b"null")
+    stream_options: Raw = NOTHING
+    response_format: Raw = NOTHING
+    reasoning_effort: Raw = NOTHING
+    reasoning: Raw = NOTHING
+    functions: Raw = NOTHING
 
 
 class Responses(Sampled, kw_only=True, gc=False):
     """POST /v1/responses. `input` may be absent only where something stored stands in for it."""
 
-    input: Raw = Raw(b"null")
+    input: str | list[Item] | None = None
     max_output_tokens: Positive = None
     instructions: str | None = None
     previous_response_id: str | None = None
-    prompt: Raw = Raw(b"null")
-    conversation: Raw = Raw(b"null")
-    reasoning: Raw = Raw(b"null")
-    text: Raw = Raw(b"null")
+    prompt: Raw = NOTHING
+    conversation: Raw = NOTHING
+    reasoning: Raw = NOTHING
+    text: Raw = NOTHING
     store: bool | None = None
 
 
 class Embeddings(Head, kw_only=True, gc=False):
     """POST /v1/embeddings."""
 
-    input: Raw = Raw(b"null")
+    input: Raw = NOTHING
     dimensions: Positive = None
     encoding_format: str | None = None
 
@@ -112,7 +130,7 @@ class Embeddings(Head, kw_only=True, gc=False):
 class Completions(Head, kw_only=True, gc=False):
     """POST /v1/completions. `max_tokens` 0 with `echo` asks for the prompt's own log probabilities."""
 
-    prompt: Raw = Raw(b"null")
+    prompt: Raw = NOTHING
     max_tokens: Count = None
     n: Positive = None
     temperature: float | None = None
@@ -120,7 +138,78 @@ class Completions(Head, kw_only=True, gc=False):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     stop: Stop = None
-    stream_options: Raw = Raw(b"null")
+    stream_options: Raw = NOTHING
+
+
+class Clues(Struct, frozen=True, gc=False):
+    """What tells one conversation from another (session.py reads it), and what a request asks for (features.py).
+    Slices of the body; nothing is decoded.
+
+    `opening`: the content of the first message by a user; of a plain `input` at most 65,536 characters, since they
+    are a copy that lives as long as the request. `is_follow_up`: the turns before this one are stored
+    upstream, so that message is not the conversation's first. `format` and `reasoning`: where the kind says how the
+    answer is to be shaped, and how much thought goes into it.
+    """
+
+    opening: Raw | str | None = None
+    metadata: Raw = NOTHING
+    cache_key: Raw = NOTHING
+    conversation: Raw = NOTHING
+    is_follow_up: bool = False
+    tools: Raw = NOTHING
+    format: Raw = NOTHING
+    reasoning: Raw = NOTHING
+
+
+NO_CLUES = Clues()
+
+
+def clues_of(head: Head) -> Clues:
+    """What is there of it in this body. By position: names would cost more than the rest of the call."""
+    if isinstance(head, Chat):
+        return Clues(
+            _opening(head.messages),
+            head.metadata,
+            head.prompt_cache_key,
+            NOTHING,
+            False,
+            head.tools if head.functions is NOTHING else head.functions,
+            head.response_format,
+            head.reasoning_effort if head.reasoning is NOTHING else head.reasoning,
+        )
+    if isinstance(head, Messages):
+        shape = head.output_config if head.output_format is NOTHING else head.output_format
+        return Clues(
+            _opening(head.messages),
+            head.metadata,
+            head.prompt_cache_key,
+            NOTHING,
+            False,
+            head.tools,
+            shape,
+            head.thinking,
+        )
+    if isinstance(head, Responses):
+        return Clues(
+            head.input[:_OPENING] if isinstance(head.input, str) else _opening(head.input or ()),
+            head.metadata,
+            head.prompt_cache_key,
+            head.conversation,
+            head.previous_response_id is not None,
+            head.tools,
+            head.text,
+            head.reasoning,
+        )
+    if isinstance(head, CountTokens):
+        return Clues(_opening(head.messages), head.metadata, tools=head.tools, reasoning=head.thinking)
+    return NO_CLUES
+
+
+def _opening(turns: Iterable[Message | Item]) -> Raw | None:
+    for turn in turns:
+        if turn.role == "user":
+            return turn.content
+    return None
 
 
 # Raw fields: the first bytes that a value of an allowed type may begin with (`n` is null), and those types in
@@ -148,13 +237,16 @@ _SHAPES: dict[Kind, type[Head]] = {
     Kind.EMBEDDINGS: Embeddings,
     Kind.COMPLETIONS: Completions,
 }
+# Typed by its shape already; a vendor's extension, whose type is the vendor's matter.
+_UNCHECKED = {Kind.RESPONSES: {"input"}, Kind.CHAT: {"reasoning"}}
 _DECODERS = {kind: msgspec.json.Decoder(shape) for kind, shape in _SHAPES.items()}
 
 
 def _containers_of(kind: Kind) -> list[tuple[str, bytes, str]]:
     """Name, first bytes and words of each Raw field. The stored `prompt` of responses is an object."""
     table = _CONTAINERS | ({"prompt": _OBJECT} if kind is Kind.RESPONSES else {})
-    return [(name, *table[name]) for name in _SHAPES[kind].__struct_fields__ if name in table]
+    checked = table.keys() - _UNCHECKED.get(kind, set())
+    return [(name, *table[name]) for name in _SHAPES[kind].__struct_fields__ if name in checked]
 
 
 _CHECKS = {kind: _containers_of(kind) for kind in Kind}
@@ -174,8 +266,8 @@ def decode(kind: Kind, body: bytes, *, model_required: bool) -> Head:
     if head.model is UNSET and model_required:
         raise BadBody("The field `model` is missing. Name the model to use.", "model")
     for name, first_bytes, words in _CHECKS[kind]:
-        raw = bytes(getattr(head, name))
-        if raw[0] not in first_bytes:
+        raw = getattr(head, name)
+        if raw is not NOTHING and memoryview(raw)[0] not in first_bytes:
             raise BadBody(f"The field `{name}` must be {words}. Correct it.", name)
     _check_required(kind, head)
     return head
@@ -190,8 +282,10 @@ def _check_required(kind: Kind, head: Head) -> None:
         raise BadBody(f"The field `{required}` is missing. Send a string or a list.", required)
 
 
-def _given(raw: Raw) -> bool:
-    return bytes(raw) != b"null"
+def _given(value: Raw | str | list[Item] | None) -> bool:
+    if isinstance(value, Raw):
+        return value is not NOTHING and bytes(memoryview(value)[:5]) != b"null"
+    return value is not None
 
 
 _FAULT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from backends.wire import scan, shapes
 from backends.wire.kinds import Kind
-from backends.wire.shapes import BadBody
+from backends.wire.shapes import NO_CLUES, BadBody, Clues
 
 __all__ = ["MAX_DEPTH", "MAX_MODEL_LENGTH", "BadBody", "Peek", "json_string", "peek", "splice"]
 
@@ -26,16 +26,20 @@ _WRONG_ENCODINGS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, c
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What routing needs of a request. `model_span`: the model's JSON string in the body, with its quotes."""
+    """What routing needs of a request. `model_span`: the model's JSON string in the body, with its quotes.
+
+    `clues` may hold what a user wrote, so it is not shown.
+    """
 
     model: str | None
     model_span: tuple[int, int] | None
     stream: bool
     kind: Kind
+    clues: Clues = field(default=NO_CLUES, repr=False)
 
 
 def peek(kind: Kind, body: bytes, *, model_required: bool = True) -> Peek:
-    """Check a request body in one scan and tell model and stream.
+    """Check a request body in one scan and tell model, stream and what tells its conversation.
 
     Raises BadBody for everything that no upstream should be asked to judge: JSON that is malformed, of the
     wrong encoding or nested too deep, well-known fields of a wrong type, a missing or doubled `model`. Fields
@@ -53,10 +57,11 @@ def peek(kind: Kind, body: bytes, *, model_required: bool = True) -> Peek:
         ) from None
     if len(spans) > 1:
         raise BadBody("The field `model` is given twice. Send it once.", "model")
+    clues = shapes.clues_of(head)
     if head.model is msgspec.UNSET:
-        return Peek(None, None, bool(head.stream), kind)
+        return Peek(None, None, bool(head.stream), kind, clues)
     _check_model(head.model)
-    return Peek(head.model, spans[0], bool(head.stream), kind)
+    return Peek(head.model, spans[0], bool(head.stream), kind, clues)
 
 
 def splice(body: bytes, edits: Sequence[tuple[int, int, bytes]]) -> bytes:

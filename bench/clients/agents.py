@@ -12,7 +12,6 @@ from bench.clients.scenario import Problem, Run, Scenario
 
 CONTENT = 'Written by a model of another protocol: üñ "quoted" \\ and a\ttab.\n'
 FILE = "note.txt"
-KEY = "any-text-will-do"
 TOLD = "The tool answered:"
 
 
@@ -40,19 +39,13 @@ def _claude_words(work: Path) -> tuple[str, ...]:
 
 def _claude(run: Run) -> list[str]:
     settings = {
-        "ANTHROPIC_BASE_URL": run.url,
-        "ANTHROPIC_AUTH_TOKEN": KEY,
-        "ANTHROPIC_DEFAULT_HAIKU_MODEL": run.model,
-        "ANTHROPIC_DEFAULT_SONNET_MODEL": run.model,
-        "ANTHROPIC_DEFAULT_OPUS_MODEL": run.model,
-        "CLAUDE_CONFIG_DIR": str(run.sandbox.home / ".claude"),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_AUTOUPDATER": "1",
     }
     program = str(run.place / "node_modules" / ".bin" / "claude")
-    options = ("--model", run.model, "--permission-mode", "acceptEdits", "--output-format", "json")
+    options = ("--permission-mode", "acceptEdits", "--output-format", "json")
     said = json.loads(run.do([program, "-p", f"Write {FILE}.", *options], settings).out)
     again = json.loads(run.do([program, "-p", "--continue", "Once more.", *options], settings).out)
     if said["is_error"] or said["num_turns"] < 2:
@@ -79,37 +72,25 @@ def _codex_words(_work: Path) -> tuple[str, ...]:
     )
 
 
-_CODEX_SETTINGS = """\
-model = "{model}"
-model_provider = "patchbay"
+_CODEX_FOUND = """\
+# found in the home
 check_for_update_on_startup = false
 
 [analytics]
-enabled = false
+enabled = false  # not here
 
 [features]
 plugins = false
 apps = false
-
-[model_providers.patchbay]
-name = "Patchbay"
-base_url = "{url}/v1"
-env_key = "PATCHBAY_CLIENT_KEY"
-wire_api = "responses"
-supports_websockets = false
 """
 
 
 def _codex(run: Run) -> list[str]:
-    home = run.sandbox.home / ".codex"
-    home.mkdir()
-    (home / "config.toml").write_text(_CODEX_SETTINGS.format(model=run.model, url=run.url))
-    settings = {"CODEX_HOME": str(home), "PATCHBAY_CLIENT_KEY": KEY}
     program = str(run.place / "node_modules" / ".bin" / "codex")
     # The command that it runs is ours, so it needs no sandbox of its own; those need kernel features.
     options = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json")
-    output = run.do([program, "exec", *options, f"Write {FILE}."], settings)
-    again = run.do([program, "exec", "resume", "--last", *options, "Once more."], settings)
+    output = run.do([program, "exec", *options, f"Write {FILE}."], {})
+    again = run.do([program, "exec", "resume", "--last", *options, "Once more."], {})
     events = [json.loads(line) for line in output.out.splitlines() if line.startswith("{")]
     items = [event["item"] for event in events if event["type"] == "item.completed"]
     ran = [item for item in items if item["type"] == "command_execution"]
@@ -147,19 +128,62 @@ def _aider(run: Run) -> list[str]:
     prices.parent.mkdir(parents=True)
     prices.write_text('{"none": {}}')  # else it would ask for today's
     path = run.write("greet.py", 'def greet():\n    return "hello"\n')
-    settings = {
-        "OPENAI_API_BASE": f"{run.url}/v1",
-        "OPENAI_API_KEY": KEY,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    }
+    settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     options = ("--yes-always", "--no-git", "--no-check-update", "--analytics-disable", "--no-gitignore")
     quiet = ("--no-show-model-warnings", "--no-pretty", "--no-show-release-notes", "--edit-format", "diff")
-    model = ("--model", f"openai/{run.model}", "--weak-model", f"openai/{run.model}")
-    command = [str(run.place / "aider"), *model, *options, *quiet, "--message", "Greet in German.", path.name]
+    command = [str(run.place / "aider"), *options, *quiet, "--message", "Greet in German.", path.name]
     output = run.do(command, settings)
     if path.read_text() != 'def greet():\n    return "grüß dich"\n':
         raise Problem(f"greet.py holds {path.read_text()!r}: {output.tail()}")
     return ["greet.py edited by SEARCH/REPLACE out of a streamed answer", _says(output.out, "Applied edit")]
+
+
+def _opencode_words(work: Path) -> tuple[str, ...]:
+    given = json.dumps({"filePath": str(work / FILE), "content": CONTENT}, ensure_ascii=False)
+    return ("think", call_word("write", given))
+
+
+def _opencode(run: Run) -> list[str]:
+    program = str(run.place / "node_modules" / ".bin" / "opencode")
+    settings = {"OPENCODE_DISABLE_AUTOUPDATE": "1"}
+    listed = run.do([program, "models", "patchbay"], settings).out.split()
+    if listed != [f"patchbay/{run.model}"]:
+        raise Problem(f"it lists {listed}")
+    output = run.do([program, "run", f"Write {FILE}.", "--auto", "--format", "json"], settings)
+    parts = [json.loads(line)["part"] for line in output.out.splitlines() if line.startswith("{")]
+    said = "".join(part["text"] for part in parts if part["type"] == "text")
+    again = run.do([program, "run", "--continue", "Once more.", "--auto"], settings)
+    counted = [part["tokens"] for part in parts if part["type"] == "step-finish"]
+    if not counted or not all(tokens["input"] and tokens["output"] for tokens in counted):
+        raise Problem(f"it counted no tokens: {counted}")
+    return [
+        "the model is listed",
+        _written(run),
+        _says(said, TOLD),
+        f"continued: {_says(again.out, TOLD)}",
+    ]
+
+
+def _continue_words(work: Path) -> tuple[str, ...]:
+    given = json.dumps({"filepath": str(work / FILE), "content": CONTENT}, ensure_ascii=False)
+    return ("think", call_word("Write", given))
+
+
+_CONTINUE_FOUND = """\
+name: Found in the home
+version: 1.0.0
+schema: v1
+rules:
+  - Be brief.  # please
+"""
+
+
+def _continue(run: Run) -> list[str]:
+    program = str(run.place / "node_modules" / ".bin" / "cn")
+    settings = {"CONTINUE_TELEMETRY_ENABLED": "0"}
+    said = run.do([program, "--auto", "-p", f"Write {FILE}."], settings).out
+    again = run.do([program, "--auto", "--resume", "-p", "Once more."], settings).out
+    return [_written(run), _says(said, TOLD), f"resumed: {_says(again, TOLD)}"]
 
 
 def _codex_scenario(way: str) -> Scenario:
@@ -171,6 +195,8 @@ def _codex_scenario(way: str) -> Scenario:
         words=_codex_words,
         install=lambda: install.node_environment("codex", install.CODEX),
         drive=_codex,
+        tool="codex",
+        found={".codex/config.toml": _CODEX_FOUND},
     )
 
 
@@ -183,6 +209,8 @@ SCENARIOS = (
         words=_claude_words,
         install=lambda: install.node_environment("claude-code", install.CLAUDE_CODE),
         drive=_claude,
+        tool="claude-code",
+        found={".claude/settings.json": '{"env": {"DISABLE_TELEMETRY": "1"}, "theme": "dark"}\n'},
     ),
     _codex_scenario("messages"),
     _codex_scenario("chat"),
@@ -194,5 +222,29 @@ SCENARIOS = (
         words=lambda _work: (f"text={spelt(_EDIT)}",),
         install=lambda: install.python_environment("aider", install.AIDER),
         drive=_aider,
+        tool="aider",
+        found={".aider.conf.yml": "# found in the home\ndark-mode: true\n"},
+    ),
+    Scenario(
+        name="opencode",
+        version=install.version(install.OPENCODE),
+        kind=Kind.CHAT,
+        way="messages",
+        words=_opencode_words,
+        install=lambda: install.node_environment("opencode", install.OPENCODE),
+        drive=_opencode,
+        tool="opencode",
+        found={".config/opencode/opencode.jsonc": '{\n  // found in the home\n  "autoupdate": false,\n}\n'},
+    ),
+    Scenario(
+        name="Continue",
+        version=install.version(install.CONTINUE),
+        kind=Kind.CHAT,
+        way="messages",
+        words=_continue_words,
+        install=lambda: install.node_environment("continue", install.CONTINUE),
+        drive=_continue,
+        tool="continue",
+        found={".continue/config.yaml": _CONTINUE_FOUND},
     ),
 )

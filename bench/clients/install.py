@@ -20,6 +20,8 @@ CODEX = "@openai/codex@0.169.0"
 AI_SDK = ("ai@7.0.173", "@ai-sdk/anthropic@4.0.105", "@ai-sdk/openai@4.0.118", "zod@4.6.7")
 JAVASCRIPT_SDKS = ("@anthropic-ai/sdk@1.12.0", "openai@7.57.0", "zod@4.6.7")
 AIDER = "aider-chat==0.86.2"
+OPENCODE = "opencode-ai@1.18.33"
+CONTINUE = "@continuedev/cli@1.5.47"
 LLM = ("llm==0.36", "llm-anthropic==0.30")
 
 

@@ -1,7 +1,15 @@
-"""One running Patchbay in front of one simulated provider, and the wall that lets nothing else through."""
+"""One running Patchbay in front of one simulated provider, and the wall that lets nothing else through.
+
+This Patchbay asks every caller for a key, so a tool that was connected is only answered if it sends the one that it
+was given.
+"""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +20,14 @@ from typing import Any
 from urllib.parse import quote
 
 from backends.simulator import Entry
-from tests.patchbay import Patchbay
+from bench.clients.sandbox import Sandbox
+from tests.patchbay import PROJECT, Patchbay
 from tests.servers import SimulatorThread
 
 SEEN_SECONDS = 15.0
 KEY = "sk-key-of-the-simulated-provider"
+CLIENT_KEY = "the-key-of-those-that-are-not-connected"
+CONNECT_SECONDS = 60
 MODELS = {"chat": "local:gpt-4o", "messages": "anthropic:claude-opus-4-8"}
 """For each way up: the backend that takes it, and a model name of its kind."""
 
@@ -65,16 +76,46 @@ class Lab:
 
     def alias(self, name: str, way: str, *words: str) -> str:
         """A model name that leads to the backend of another protocol, where `words` steer the simulator."""
-        target = f"{MODELS[way]}+{','.join(words)}" if words else MODELS[way]
-        self.patchbay.manage("routes", "add", name, target)
+        self.patchbay.manage("routes", "add", name, MODELS[way])
+        if words:
+            self._steer(name, f"{MODELS[way].partition(':')[2]}+{','.join(words)}")
         deadline = time.monotonic() + SEEN_SECONDS
         while name not in (listed := self._listed()):
             assert time.monotonic() < deadline, f"{name} is not listed: {listed}"
             time.sleep(0.05)
         return name
 
+    def _steer(self, alias: str, model: str) -> None:
+        """Let the alias ask for a model whose name is a script, which is longer than a model's name may be."""
+        with sqlite3.connect(self.patchbay.home / "config.sqlite3", timeout=5) as database:
+            where = "route_id = (SELECT id FROM backends_route WHERE pattern = ?)"
+            database.execute(f"UPDATE backends_routetarget SET model = ? WHERE {where}", (model, alias))
+            database.execute("UPDATE backends_configversion SET number = number + 1")
+            [(version,)] = database.execute("SELECT number FROM backends_configversion").fetchall()
+        deadline = time.monotonic() + SEEN_SECONDS
+        while self.patchbay.get("/health").json().get("configVersion", 0) < version:
+            assert time.monotonic() < deadline, "the server does not follow its configuration"
+            time.sleep(0.02)
+
     def _listed(self) -> list[str]:
-        return [model["id"] for model in self.patchbay.get("/v1/models").json()["data"]]
+        answer = self.patchbay.get("/v1/models", {"x-patchbay-key": CLIENT_KEY})
+        return [model["id"] for model in answer.json()["data"]]
+
+    def connect(self, sandbox: Sandbox, tool: str, *options: str) -> dict[str, Any]:
+        """`manage.py connect TOOL` for the home of the sandbox. What it answers; `failed` says why not."""
+        home = sandbox.environment()
+        theirs = {name: home[name] for name in home if name == "HOME" or name.startswith("XDG_")}
+        done = subprocess.run(
+            [sys.executable, "manage.py", "connect", tool, *options, "--json"],
+            cwd=PROJECT,
+            env={**self.patchbay.environment, **theirs},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CONNECT_SECONDS,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout or "{}")
+        return answer | ({"failed": done.stderr.strip()} if done.returncode else {})
 
     def entries(self) -> list[Entry]:
         """What reached the simulated provider since the last reset, without looks at the model list."""
@@ -105,7 +146,7 @@ def running_lab() -> Iterator[Lab]:
     """Start everything; stop it at the end."""
     wall = Wall()
     try:
-        with SimulatorThread() as upstream, Patchbay() as patchbay:
+        with SimulatorThread() as upstream, Patchbay({"PATCHBAY_API_KEY": CLIENT_KEY}) as patchbay:
             adding = ("backend", "add", "--key-stdin", "--base-url")
             patchbay.manage(*adding, upstream.url, "anthropic", stdin=f"{KEY}\n")
             patchbay.manage(*adding, f"{upstream.url}/v1", "local", "--responses", "no", stdin=f"{KEY}\n")

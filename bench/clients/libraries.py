@@ -9,34 +9,34 @@ from pathlib import Path
 
 from backends.wire.kinds import Kind
 from bench.clients import install
-from bench.clients.lab import call_word
+from bench.clients.lab import CLIENT_KEY, call_word
 from bench.clients.scenario import Problem, Run, Scenario
 
-KEY = "any-text-will-do"
 TOLD = f"The tool answered: {install.version(install.LLM[0])}"
 KNOWN_MODEL = "claude-sonnet-4-5"  # llm-anthropic takes only names that it knows
-LLM_MODELS = """\
-- model_id: {model}
-  model_name: {model}
-  api_base: {url}/v1
-  supports_tools: true
+
+LLM_FOUND = """\
+# found in the home
+- model_id: mine
+  model_name: mine  # not this one
+  api_base: http://127.0.0.1:9/v1
 """
 
 
-def _llm_settings(run: Run) -> dict[str, str]:
-    folder = run.sandbox.home / "llm"
-    folder.mkdir()
-    (folder / "extra-openai-models.yaml").write_text(LLM_MODELS.format(model=run.model, url=run.url))
-    keys = {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": run.url}
-    return {"LLM_USER_PATH": str(folder), **keys}
-
-
 def _llm(run: Run) -> list[str]:
-    """A tool loop, streamed and in one piece."""
-    settings = _llm_settings(run)
-    known = f"anthropic/{KNOWN_MODEL}" if run.model == KNOWN_MODEL else run.model
+    """A tool loop with the connected default model, streamed and in one piece."""
+    return _llm_tool_loops(run, (), {})
+
+
+def _llm_anthropic(run: Run) -> list[str]:
+    """The same by its plugin for the Anthropic API, which is told by environment variables."""
+    settings = {"ANTHROPIC_API_KEY": CLIENT_KEY, "ANTHROPIC_BASE_URL": run.url}
+    return _llm_tool_loops(run, ("-m", f"anthropic/{KNOWN_MODEL}"), settings)
+
+
+def _llm_tool_loops(run: Run, model: tuple[str, ...], settings: dict[str, str]) -> list[str]:
     for words in ((), ("--no-stream",)):
-        command = [str(run.place / "llm"), "-m", known, "-T", "llm_version", *words, "Which version?"]
+        command = [str(run.place / "llm"), *model, "-T", "llm_version", *words, "Which version?"]
         said = run.do(command, settings).out
         if TOLD not in said:
             raise Problem(f"it said {said!r}")
@@ -47,7 +47,7 @@ def _in_node(script: str, *words: str) -> Callable[[Run], list[str]]:
     def drive(run: Run) -> list[str]:
         install.script_beside(run.place, "lib.mjs")
         path = install.script_beside(run.place, script)
-        settings = {"PATCHBAY_URL": run.url, "PATCHBAY_MODEL": run.model}
+        settings = {"PATCHBAY_URL": run.url, "PATCHBAY_MODEL": run.model, "PATCHBAY_CLIENT_KEY": CLIENT_KEY}
         return run.do(["node", str(path), *words], settings).out.splitlines()
 
     return drive
@@ -55,7 +55,7 @@ def _in_node(script: str, *words: str) -> Callable[[Run], list[str]]:
 
 def _in_python(word: str) -> Callable[[Run], list[str]]:
     def drive(run: Run) -> list[str]:
-        settings = {"PATCHBAY_URL": run.url, "PATCHBAY_MODEL": run.model}
+        settings = {"PATCHBAY_URL": run.url, "PATCHBAY_MODEL": run.model, "PATCHBAY_CLIENT_KEY": CLIENT_KEY}
         return run.do([sys.executable, str(run.place), word], settings).out.splitlines()
 
     return drive
@@ -69,16 +69,30 @@ def _llm_words(_work: Path) -> tuple[str, ...]:
     return (call_word("llm_version", "{}"),)
 
 
-def _llm_scenario(name: str, version: str, kind: Kind, way: str, alias: str = "") -> Scenario:
+def _llm_scenario() -> Scenario:
     return Scenario(
-        name,
-        version,
-        kind,
-        way,
+        "llm",
+        install.version(install.LLM[0]),
+        Kind.CHAT,
+        "messages",
         words=_llm_words,
         install=lambda: install.python_environment("llm", *install.LLM),
         drive=_llm,
-        alias=alias,
+        tool="llm",
+        found={".config/io.datasette.llm/extra-openai-models.yaml": LLM_FOUND},
+    )
+
+
+def _llm_anthropic_scenario() -> Scenario:
+    return Scenario(
+        "llm-anthropic",
+        install.version(install.LLM[1]),
+        Kind.MESSAGES,
+        "chat",
+        words=_llm_words,
+        install=lambda: install.python_environment("llm", *install.LLM),
+        drive=_llm_anthropic,
+        alias=KNOWN_MODEL,
     )
 
 
@@ -120,8 +134,8 @@ def _python_scenario(name: str, kind: Kind, way: str, word: str) -> Scenario:
 
 _ANTHROPIC_JS, _OPENAI_JS = install.JAVASCRIPT_SDKS[:2]
 SCENARIOS = (
-    _llm_scenario("llm", install.version(install.LLM[0]), Kind.CHAT, "messages"),
-    _llm_scenario("llm-anthropic", install.version(install.LLM[1]), Kind.MESSAGES, "chat", KNOWN_MODEL),
+    _llm_scenario(),
+    _llm_anthropic_scenario(),
     _ai_scenario(Kind.MESSAGES, "chat", "anthropic"),
     _ai_scenario(Kind.RESPONSES, "messages", "responses"),
     _ai_scenario(Kind.CHAT, "messages", "chat"),

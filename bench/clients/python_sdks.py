@@ -15,7 +15,7 @@ from anthropic import Anthropic, beta_tool
 from openai import OpenAI, pydantic_function_tool
 
 URL, MODEL = os.environ["PATCHBAY_URL"], os.environ["PATCHBAY_MODEL"]
-KEY = "any-text-will-do"
+KEY = os.environ["PATCHBAY_CLIENT_KEY"]
 QUESTION: Any = [{"role": "user", "content": "How is the weather?"}]
 CITY = "simulated city"  # what the simulated model asks for
 TOLD = f"The tool answered: 12 degrees in {CITY}, grüß Gott"

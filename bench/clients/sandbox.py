@@ -61,6 +61,13 @@ class Sandbox:
         """The folder that it is started in."""
         return self.root / "work"
 
+    def furnish(self, found: Mapping[str, str]) -> None:
+        """Put files into the home: path → text."""
+        for name, text in found.items():
+            path = self.home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
     def environment(self) -> dict[str, str]:
         """Plain, with every way out but loopback leading against the wall."""
         home, loopback = str(self.home), "127.0.0.1,localhost,::1"

@@ -27,6 +27,7 @@ class Run:
     url: str
     model: str
     sandbox: Sandbox
+    lab: Lab | None = None
 
     def do(self, command: Sequence[str], settings: Mapping[str, str], seconds: float = RUN_SECONDS) -> Output:
         """Run the tool. Raises Problem unless it ends well."""
@@ -37,11 +38,34 @@ class Run:
             raise Problem(f"exit code {output.code}: {output.tail()}")
         return output
 
+    def connect(self, tool: str) -> str:
+        """Point the tool at Patchbay by `manage.py connect`. Returns the name of the client key that it got."""
+        assert self.lab is not None
+        answer = self.lab.connect(self.sandbox, tool, "--model", self.model, "--yes")
+        if answer.get("failed") or not answer["tested"] or not answer["keyMade"]:
+            raise Problem(f"connect {tool} answered {answer}")
+        return str(answer["keyMade"])
+
+    def disconnect(self, tool: str, found: Mapping[str, str]) -> str:
+        """`--undo`, after which every file is as it was found. Returns what was checked."""
+        assert self.lab is not None
+        answer = self.lab.connect(self.sandbox, tool, "--undo")
+        before = {str(self.sandbox.home / path): text for path, text in found.items()}
+        paths = map(Path, answer.get("restored", ()))
+        wrong = [path for path in paths if _text_of(path) != before.get(str(path))]
+        if answer.get("failed") or wrong:
+            raise Problem(f"connect {tool} --undo answered {answer}; not as before: {wrong}")
+        return "connected and undone"
+
     def write(self, name: str, text: str) -> Path:
         """A file in the work folder."""
         path = self.sandbox.work / name
         path.write_text(text)
         return path
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,8 @@ class Scenario:
     install: Callable[[], Path]
     drive: Callable[[Run], list[str]]
     alias: str = ""  # the model's name, if the tool takes only names it knows
+    tool: str = ""  # what `connect` calls it, if it is connected that way
+    found: Mapping[str, str] = field(default_factory=dict)  # files in its home before that
 
     @property
     def model(self) -> str:
@@ -102,9 +128,14 @@ def look(scenario: Scenario, lab: Lab) -> Finding:
         with Sandbox(lab.wall.url) as sandbox:
             model = lab.alias(scenario.model, scenario.way, *scenario.words(sandbox.work))
             began = time.monotonic()
-            finding.checked = scenario.drive(Run(place, lab.patchbay.url, model, sandbox))
+            run = Run(place, lab.patchbay.url, model, sandbox, lab)
+            sandbox.furnish(scenario.found)
+            key = run.connect(scenario.tool) if scenario.tool else ""
+            finding.checked = scenario.drive(run)
             finding.seconds = time.monotonic() - began
-        _read_history(finding, lab)
+            if scenario.tool:
+                finding.checked.append(run.disconnect(scenario.tool, scenario.found))
+        _read_history(finding, lab, key)
         _check_way(finding, lab)
     except Unavailable as exc:
         finding.problem = f"it cannot be installed: {exc}"
@@ -114,11 +145,16 @@ def look(scenario: Scenario, lab: Lab) -> Finding:
     return finding
 
 
-def _read_history(finding: Finding, lab: Lab) -> None:
-    """What Patchbay recorded. Anthropic's SDKs try server-side threads once and are told that there are none."""
+def _read_history(finding: Finding, lab: Lab, key: str) -> None:
+    """What Patchbay recorded, less counts of tokens, which are answered from an estimate where the backend has none.
+
+    Anthropic's SDKs try server-side threads once and are told that there are none.
+    """
     asked = lab.rows(finding.scenario.model)
+    if strange := {row["key"] for row in asked} - {key or None}:
+        raise Problem(f"in the history: keys {strange} instead of {key!r}")
     declined = [row for row in asked if "keeps no threads" in (row["error"] or "")]
-    served = [row for row in asked if row not in declined]
+    served = [row for row in asked if row not in declined and row["kind"] != "count_tokens"]
     finding.requests = len(served)
     finding.lanes = {row["lane"] or "no lane" for row in served}
     finding.attempts = {row["attempts"] for row in served}

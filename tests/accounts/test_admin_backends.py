@@ -7,6 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from accounts.models import Account
+from accounts.providers import provider_of
 from accounts.setup import backend_add_with_account
 from backends.models import Backend, CatalogModel
 from backends.services import NewBackend
@@ -19,7 +20,8 @@ LIST = "/admin/backends/backend/"
 
 def form(**values: object) -> dict[str, object]:
     empty = {"base_url": "", "protocol": "openai", "model_globs": "", "responses": "unknown", "secret": ""}
-    return {"name": "mine", "is_enabled": "on", **empty, **values}
+    provider = {"oauth_provider-TOTAL_FORMS": 0, "oauth_provider-INITIAL_FORMS": 0}
+    return {"name": "mine", "is_enabled": "on", "strategy": "headroom", **empty, **provider, **values}
 
 
 @pytest.fixture
@@ -116,3 +118,79 @@ def test_bulk_actions(admin_client: Client, backend: Backend) -> None:
         answer = admin_client.post(LIST, {"action": action, "_selected_action": [backend.pk]}, follow=True)
         assert Backend.objects.get().is_enabled is enabled
     assert "sim/sim: ok" in answer.content.decode()
+
+
+def provider(**values: object) -> dict[str, object]:
+    """The form of a backend with one OAuth provider in it."""
+    named = {f"oauth_provider-0-{name}": value for name, value in values.items()}
+    return {"name": "sim", "oauth_provider-TOTAL_FORMS": 1, **named}
+
+
+def test_the_strategy_of_a_pool(admin_client: Client, backend: Backend) -> None:
+    values = form(name="sim", base_url=backend.base_url, strategy="fill-first")
+    assert admin_client.post(f"{LIST}{backend.pk}/change/", values).status_code == 302
+    assert Backend.objects.get().strategy == "fill-first"
+    assert b'value="fill-first" selected' in admin_client.get(f"{LIST}{backend.pk}/change/").content
+
+
+def test_an_oauth_provider_beside_its_backend(admin_client: Client, backend: Backend) -> None:
+    page = admin_client.get(f"{LIST}{backend.pk}/change/").content.decode()
+    assert "PATCHBAY_OAUTH_SIM_CLIENT_ID" in page
+    assert "terms" in page
+    given = provider(client_id="mine", issuer="https://login.example.com", scopes="a b")
+    values = form(**{"base_url": backend.base_url, **given})
+    assert admin_client.post(f"{LIST}{backend.pk}/change/", values).status_code == 302
+    found = provider_of("sim")
+    assert found is not None
+    assert (found.client_id, found.issuer, found.scopes) == ("mine", "https://login.example.com", "a b")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"issuer": "https://login.example.com"},
+        {"client_id": "mine"},
+        {"client_id": "mine", "authorize_url": "https://login.example.com/authorize"},
+        {"client_id": "mine", "issuer": "http://169.254.169.254/"},
+    ],
+)
+def test_half_an_oauth_provider_is_refused(
+    admin_client: Client, backend: Backend, values: dict[str, object]
+) -> None:
+    given = form(**{"base_url": backend.base_url, **provider(**values)})
+    answer = admin_client.post(f"{LIST}{backend.pk}/change/", given)
+    assert b"errorlist" in answer.content
+    assert provider_of("sim") is None
+
+
+def test_a_real_request_is_asked_about_first(
+    admin_client: Client, backend: Backend, simulator: SimulatorThread
+) -> None:
+    button = f"{LIST}{backend.pk}/do/test-real/"
+    page = admin_client.post(button).content.decode()
+    assert "it is billed" in page
+    assert not [entry for entry in simulator.journal.entries if entry.method == "POST"]
+    page = admin_client.post(button, {"confirmed": "yes"}, follow=True).content.decode()
+    assert "It cost " in page
+    assert len([entry for entry in simulator.journal.entries if entry.method == "POST"]) == 1
+    assert admin_client.get(button).status_code == 405
+
+
+@pytest.mark.parametrize(("typed", "saved"), [('{"images": false}', {"images": False}), ("", {})])
+def test_capabilities_are_typed_as_json(
+    admin_client: Client, backend: Backend, typed: str, saved: dict[str, object]
+) -> None:
+    data = form(name=backend.name, base_url=backend.base_url, capabilities=typed)
+    admin_client.post(f"{LIST}{backend.pk}/change/", data)
+    backend.refresh_from_db()
+    assert backend.capabilities == saved
+
+
+@pytest.mark.parametrize("typed", ['{"smell": true}', "[1]", '{"context": -1}', "{"])
+def test_capabilities_that_make_no_sense_are_refused(
+    admin_client: Client, backend: Backend, typed: str
+) -> None:
+    data = form(name=backend.name, base_url=backend.base_url, capabilities=typed)
+    assert b"errorlist" in admin_client.post(f"{LIST}{backend.pk}/change/", data).content
+    backend.refresh_from_db()
+    assert backend.capabilities == {}

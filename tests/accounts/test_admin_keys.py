@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import html
 import re
+from decimal import Decimal
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.client_auth import digest_of
-from accounts.models import ClientKey
+from accounts.key_services import key_add
+from accounts.models import ClientKey, KeySpend
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 LIST = "/admin/accounts/clientkey/"
@@ -66,3 +70,35 @@ def test_a_refused_form_makes_no_key(admin_client: Client) -> None:
 def test_no_list_is_filtered_by_the_digest(admin_client: Client) -> None:
     make(admin_client)
     assert admin_client.get(f"{LIST}?digest__startswith=a").status_code == 400
+
+
+def test_limits_are_set_and_shown_with_what_was_spent(admin_client: Client) -> None:
+    make(admin_client, requests_per_minute="60", budget="20", budget_period="week")
+    row = ClientKey.objects.get()
+    assert (row.requests_per_minute, row.tokens_per_minute) == (60, None)
+    assert (row.budget, row.budget_period) == (Decimal(20), "week")
+    KeySpend.objects.create(key=row, period=f"{timezone.now():%Y-%m-%d}", amount=Decimal("3.2"))
+    page = admin_client.get(LIST).content.decode()
+    assert "60 requests/min, $20.00/week" in page
+    assert "$3.20 of $20.00 this week" in page
+    values = {"model_globs": "", "tokens_per_minute": "1000", "budget": "", "budget_period": "week"}
+    assert admin_client.post(f"{LIST}{row.pk}/change/", values).status_code == 302
+    row.refresh_from_db()
+    assert (row.requests_per_minute, row.tokens_per_minute, row.budget) == (None, 1000, None)
+
+
+@pytest.mark.parametrize("field", ["requests_per_minute", "tokens_per_minute", "budget"])
+@pytest.mark.parametrize("value", ["0", "-5", "x"])
+def test_a_limit_that_makes_no_sense_makes_no_key(admin_client: Client, field: str, value: str) -> None:
+    answer = admin_client.post(f"{LIST}add/", {"name": "laptop", "model_globs": "", field: value})
+    assert b"errorlist" in answer.content
+    assert not ClientKey.objects.exists()
+
+
+def test_the_list_asks_for_the_spending_of_all_keys_at_once(
+    admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(12):
+        key_add(f"k{number}", budget="5/day")
+    with django_assert_max_num_queries(9):
+        assert admin_client.get(LIST).status_code == 200

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import pytest
 from pytest_django import Settings
 
-from accounts.client_auth import ANYBODY, Caller, authenticate, digest_of
+from accounts.client_auth import ANYBODY, Caller, authenticate, digest_of, presents_credential
+from accounts.key_use import KeyLimits
 from accounts.snapshot import ClientKeyConfig, Snapshot
 from backends.config import Routing
 
@@ -84,3 +85,17 @@ def test_a_key_made_with_an_older_master_secret_still_works(settings: Settings) 
     table = snapshot()
     settings.PATCHBAY_KEY_PEPPERS = [b"new" * 11, *settings.PATCHBAY_KEY_PEPPERS]
     assert authenticate({b"x-api-key": KEY.encode()}, table, is_loopback=True) == Caller("laptop")
+
+
+def test_the_caller_brings_the_limits_of_its_key() -> None:
+    limits = KeyLimits(1, "laptop", requests=5)
+    keys = {digest_of(KEY): ClientKeyConfig("laptop", (), None, limits)}
+    table = Snapshot(1, Routing({}), {}, MappingProxyType(keys), has_client_keys=True)
+    assert authenticate({b"x-api-key": KEY.encode()}, table, is_loopback=True) == Caller("laptop", (), limits)
+
+
+@pytest.mark.parametrize("name", [b"x-patchbay-key", b"x-api-key", b"authorization"])
+def test_only_who_sends_something_can_send_something_wrong(name: bytes) -> None:
+    assert presents_credential({name: b"x"})
+    assert not presents_credential({name: b""})
+    assert not presents_credential({b"accept": b"*/*"})

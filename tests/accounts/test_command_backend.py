@@ -10,7 +10,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import Account
+from accounts.real_tests import small_model
+from backends.catalog import store_models
+from backends.config import CatalogEntry
 from backends.models import Backend
+from backends.services import NewBackend, ServiceError, backend_add
+from backends.snapshot import load_routing
 from tests.patchbay import Patchbay
 from tests.servers import SimulatorThread
 
@@ -100,3 +105,37 @@ def test_an_empty_standard_input_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "empty" in done.stderr
     assert patchbay.manage("backend", "list", "--json").stdout.strip() == "[]"
+
+
+def test_a_real_test_is_only_made_on_request_and_names_its_cost(simulator: SimulatorThread) -> None:
+    run("add", "sim", "--base-url", f"{simulator.url}/v1", "--key", KEY)
+    run("test", "sim")
+    assert not [entry for entry in simulator.journal.entries if entry.method == "POST"]
+    [result] = run_json("test", "sim", "--real")
+    assert (result["ok"], result["model"], result["status"]) == (True, "alpha", 200)
+    assert result["inputTokens"] > 0
+    assert (
+        f"It cost {result['inputTokens']} input and {result['outputTokens']} output tokens."
+        == result["message"]
+    )
+    [entry] = [entry for entry in simulator.journal.entries if entry.method == "POST"]
+    assert json.loads(entry.body)["max_tokens"] == 1
+    with pytest.raises(CommandError, match="for --real"):
+        run("test", "sim", "--model", "alpha")
+
+
+def test_a_real_test_that_fails_says_what_the_provider_said(simulator: SimulatorThread) -> None:
+    run("add", "sim", "--base-url", f"{simulator.url}/v1", "--key", KEY)
+    simulator.script(["status=400,msg=no%20such%20thing"])
+    with pytest.raises(CommandError, match="1 of 1 accounts failed"):
+        run("test", "sim", "--real", "--model", "beta")
+
+
+def test_a_small_model_is_preferred(simulator: SimulatorThread) -> None:
+    row = backend_add(NewBackend("x", base_url="http://127.0.0.1:9/v1"))
+    names = ["text-embedding-3-small", "gpt-5", "gpt-4o-mini", "tts-1"]
+    store_models("x", [CatalogEntry(name) for name in names])
+    assert small_model(load_routing().backends["x"]) == "gpt-4o-mini"
+    store_models("x", [CatalogEntry("text-embedding-3-small")])
+    with pytest.raises(ServiceError, match="--model"):
+        small_model(load_routing().backends[row.name])

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Account
 from accounts.probes import account_test_now, backend_models_now, backend_test_now
-from accounts.services import ServiceError, account_add, account_set_paused
+from accounts.services import ServiceError, account_add, account_pause
 from accounts.setup import backend_add_with_account
 from backends.models import CatalogModel
 from backends.services import NewBackend
@@ -41,7 +41,7 @@ def test_a_refused_key_fails_with_its_status_and_without_the_key(account: Accoun
 
 
 def test_a_paused_account_and_a_disabled_backend_can_be_tested(account: Account) -> None:
-    account_set_paused("sim", True)
+    account_pause("sim")
     account.backend.is_enabled = False
     account.backend.save()
     assert account_test_now(Account.objects.get()).ok

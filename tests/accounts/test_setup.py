@@ -4,7 +4,13 @@ import pytest
 
 from accounts.models import Account
 from accounts.services import ServiceError, account_add
-from accounts.setup import backend_add_with_account, backend_remove_all, default_backend
+from accounts.setup import (
+    backend_add_with_account,
+    backend_remove_all,
+    default_backend,
+    login_complete,
+    login_plan,
+)
 from backends.models import Backend, Route
 from backends.services import NewBackend, backend_add, route_add
 
@@ -55,3 +61,47 @@ def test_a_new_account_belongs_to_anthropic_else_to_the_only_backend() -> None:
         default_backend()
     backend_add(NewBackend("anthropic"))
     assert default_backend().name == "anthropic"
+
+
+KEY = "sk-0123456789abcdef"
+
+
+def test_login_makes_the_claude_backend_and_the_account_together() -> None:
+    plan = login_plan("login", None)
+    assert plan.adds_backend
+    assert not Backend.objects.exists()
+    row = login_complete(plan, KEY)
+    assert (row.alias, row.backend.name, row.backend.base_url) == (
+        "login",
+        "anthropic",
+        "https://api.anthropic.com",
+    )
+    assert row.backend.preset == "anthropic"
+
+
+def test_a_refused_credential_leaves_neither_backend_nor_account() -> None:
+    with pytest.raises(ServiceError):
+        login_complete(login_plan("login", "anthropic"), "two words")
+    assert not Backend.objects.exists()
+    assert not Account.objects.exists()
+
+
+def test_login_uses_the_backend_of_the_account_that_is_there() -> None:
+    account = backend_add_with_account(NewBackend("openai"), KEY)
+    plan = login_plan("openai", None)
+    assert (plan.account.pk, plan.adds_backend) == (account.pk, False)
+    backend_add(NewBackend("ollama"))
+    with pytest.raises(ServiceError, match="belongs to backend openai"):
+        login_plan("openai", "ollama")
+
+
+def test_the_claude_backend_may_have_another_name() -> None:
+    backend_add(NewBackend("claude"))
+    assert login_plan("login", None).backend.name == "claude"
+    assert login_plan("login", "anthropic").adds_backend
+
+
+@pytest.mark.parametrize(("alias", "backend"), [("login", "nowhere"), ("a b", None)])
+def test_a_plan_that_cannot_be_is_refused_before_anything_is_asked(alias: str, backend: str | None) -> None:
+    with pytest.raises(ServiceError):
+        login_plan(alias, backend)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backends.durations import how_long_ago, parse_duration
+from backends.durations import how_long_ago, parse_duration, span
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,19 @@ def test_ages_in_their_largest_unit() -> None:
     assert how_long_ago(now - timedelta(hours=1), now) == "1 hour ago"
     assert how_long_ago(now - timedelta(seconds=30), now) == "just now"
     assert how_long_ago(now + timedelta(seconds=30), now) == "just now"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (11 * 3600 + 42 * 60 + 59.9, "11h 42m"),
+        (3600, "1h 0m"),
+        (3599, "59m"),
+        (59.9, "59s"),
+        (0, "0s"),
+        (-5, "0s"),
+        (364 * 86_400 + 3 * 3600, "364d 3h"),
+    ],
+)
+def test_what_is_left_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert span(seconds) == text

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.addresses import check_base_url
+from backends.conditions import StatedFacts
 from backends.config import (
     BackendConfig,
     CatalogEntry,
     RouteConfig,
     Routing,
     TargetConfig,
-    glob_matches,
 )
-from backends.routing import NoRoute, Rule, decide, known_names
+from backends.routing import Decision, NoRoute, NoTarget, Rule, decide, known_names
+from backends.targets import parse_targets
 from backends.wire.kinds import Kind, Protocol
 
 ANTHROPIC, OPENAI = Protocol.ANTHROPIC, Protocol.OPENAI
@@ -40,7 +43,13 @@ def routing(
     *backends: BackendConfig, routes: dict[str, list[str]] | None = None, **settings: object
 ) -> Routing:
     rules = tuple(
-        RouteConfig(pattern, tuple(TargetConfig(*target.split(":", 1)) for target in targets))
+        RouteConfig(
+            pattern,
+            tuple(
+                TargetConfig(spec.backend, spec.model, spec.position, spec.weight, spec.conditions)
+                for spec in parse_targets(targets)
+            ),
+        )
         for pattern, targets in (routes or {}).items()
     )
     return Routing({each.name.lower(): each for each in backends}, rules, **settings)  # type: ignore[arg-type]
@@ -231,13 +240,92 @@ def test_any_text_is_decided_or_refused_and_never_raises_otherwise(model: str) -
     assert targets
 
 
-@given(st.text(alphabet="ab*?", max_size=12), st.text(alphabet="ab", max_size=12))
-def test_globs_match_like_the_slow_definition(glob: str, name: str) -> None:
-    def slow(pattern: str, text: str) -> bool:
-        if not pattern:
-            return not text
-        if pattern[0] == "*":
-            return slow(pattern[1:], text) or bool(text and slow(pattern, text[1:]))
-        return bool(text) and pattern[0] in ("?", text[0]) and slow(pattern[1:], text[1:])
+# --- conditions, weights, capabilities ------------------------------------------------------------------------
 
-    assert glob_matches(glob, name) == slow(glob, name)
+NOON = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001  (local time)
+AB = (backend("a"), backend("b"), backend("c"))
+
+
+def facts(*features: str, **fields: object) -> StatedFacts:
+    return StatedFacts(NOON, frozenset(features), **fields)  # type: ignore[arg-type]
+
+
+def chosen(decision: Decision) -> list[str]:
+    return [target.backend.name for target in decision.targets]
+
+
+def test_a_target_whose_conditions_fail_is_passed_over_with_the_reason() -> None:
+    table = routing(*AB, routes={"x": ["a?needs=images", "b:m?min_tokens=1000", "c"]})
+    decision = decide("x", OPENAI, table, facts())
+    assert chosen(decision) == ["c"]
+    assert decision.passed_over == (
+        ("a", "x", "only for requests with images"),
+        ("b", "m", "only from 1,000 tokens on, and there are about 0"),
+    )
+    assert decision.reason == "alias x"
+    assert decision.story.startswith("alias x; passed over a:x (only for requests with images), b:m (")
+    assert chosen(decide("x", OPENAI, table, facts("images", tokens=1000))) == ["a", "b", "c"]
+
+
+def test_without_facts_no_condition_is_looked_at() -> None:
+    table = routing(*AB, routes={"x": ["a?needs=images", "b"]})
+    assert chosen(decide("x", OPENAI, table)) == ["a", "b"]
+
+
+def test_a_route_whose_conditions_leave_nobody_says_why() -> None:
+    table = routing(*AB, routes={"x": ["a?needs=images", "gone"], "*": ["b?keys=ci"]})
+    with pytest.raises(NoTarget, match="only for requests with images") as caught:
+        decide("x", OPENAI, table, facts())
+    assert "gone:x (the backend is disabled)" in str(caught.value)
+    with pytest.raises(NoTarget, match="client key ci"):
+        decide("whatever", OPENAI, table, facts())
+
+
+def test_disabled_backends_are_passed_over_and_told() -> None:
+    table = routing(*AB, routes={"x": ["gone", "b"]})
+    assert decide("x", OPENAI, table).passed_over == (("gone", "x", "the backend is disabled"),)
+
+
+def test_targets_of_one_position_share_sessions_and_the_rest_follows() -> None:
+    table = routing(*AB, routes={"x": ["a?weight=3", "b?weight=1", "c"]})
+    orders = [chosen(decide("x", OPENAI, table, facts(session=f"s{n}"))) for n in range(400)]
+    assert {order[2] for order in orders} == {"c"}
+    assert 240 < sum(order[0] == "a" for order in orders) < 350
+    first = decide("x", OPENAI, table, facts(session="s1"))
+    assert decide("x", OPENAI, table, facts(session="s1")) == first
+    weight = 3 if chosen(first)[0] == "a" else 1
+    assert first.reason == f"alias x, weight {weight} of 4"
+
+
+def test_in_a_group_conditions_come_before_shares() -> None:
+    table = routing(*AB, routes={"x": ["a?weight=9&needs=images", "b?weight=1"]})
+    for number in range(20):
+        assert chosen(decide("x", OPENAI, table, facts(session=f"s{number}"))) == ["b"]
+
+
+def test_a_model_that_cannot_is_passed_over_if_another_can() -> None:
+    blind, seeing = backend("blind", OPENAI, "llama3:8b"), backend("seeing", OPENAI, "gpt-4o")
+    table = routing(blind, seeing, routes={"x": ["blind:llama3:8b", "seeing:gpt-4o"]})
+    assert chosen(decide("x", OPENAI, table, facts())) == ["blind", "seeing"]
+    decision = decide("x", OPENAI, table, facts("images"))
+    assert chosen(decision) == ["seeing"]
+    assert decision.passed_over == (("blind", "llama3:8b", "it takes no images"),)
+
+
+def test_if_nobody_can_the_order_stands_since_the_tables_may_be_wrong() -> None:
+    table = routing(*AB, routes={"x": ["a:llama3:8b", "b:deepseek-chat"]})
+    assert chosen(decide("x", OPENAI, table, facts("images"))) == ["a", "b"]
+    alone = routing(*AB, routes={"x": ["a:llama3:8b"]})
+    assert chosen(decide("x", OPENAI, alone, facts("images"))) == ["a"]
+
+
+def test_a_prompt_that_is_clearly_too_long_goes_to_the_larger_target() -> None:
+    table = routing(*AB, routes={"x": ["a:gpt-4", "b:gpt-4.1", "c:unknown"]})
+    assert chosen(decide("x", OPENAI, table, facts(tokens=8000))) == ["a", "b", "c"]
+    assert chosen(decide("x", OPENAI, table, facts(tokens=50_000))) == ["b", "c"]
+
+
+def test_forcing_keeps_the_passed_over() -> None:
+    table = routing(*AB, force_model="x", routes={"x": ["a?needs=images", "b"]})
+    decision = decide("other", OPENAI, table, facts())
+    assert (decision.rule, chosen(decision), len(decision.passed_over)) == (Rule.FORCED, ["b"], 1)

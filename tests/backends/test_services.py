@@ -5,17 +5,21 @@ from django.conf import settings
 
 from backends.models import Backend, ConfigVersion, Route
 from backends.services import (
+    MOST_QUIRKS,
     NewBackend,
     ServiceError,
     backend_add,
     backend_remove,
     get_backend,
+    quirks_learn,
+    quirks_reset,
+    read_targets,
     route_add,
-    route_preview,
+    route_findings,
     route_remove,
-    route_warnings,
 )
-from backends.wire.kinds import Protocol
+from backends.snapshot import load_routing
+from backends.wire.quirks import Quirk, QuirkKind
 
 pytestmark = pytest.mark.django_db
 
@@ -108,24 +112,35 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
         route_remove("x")
 
 
-def test_the_preview_is_the_routers_decision() -> None:
+def test_a_target_may_have_a_weight_and_conditions() -> None:
     backend_add(NewBackend("ollama"))
     backend_add(NewBackend("openai"))
-    route_add("fast", ["ollama:llama3", "openai:gpt-5"])
-    preview = route_preview("fast", Protocol.OPENAI)
-    assert preview.targets == ("ollama:llama3", "openai:gpt-5")
-    assert "ollama:llama3 → openai:gpt-5" in preview.text
-    nowhere = route_preview("unheard-of", Protocol.OPENAI)
-    assert not nowhere.found
-    assert "nowhere" in nowhere.text
+    row = route_add("mix", ["ollama:a?weight=3", "openai:b?weight=1&needs=images", "openai:c"])
+    rows = [(target.position, target.weight, target.conditions) for target in row.targets.all()]
+    assert rows == [(0, 3, {}), (0, 1, {"needs": ["images"]}), (1, 1, {})]
 
 
-def test_a_disabled_target_is_worth_a_warning() -> None:
+def test_a_disabled_backend_is_worth_a_warning_and_an_unknown_one_an_error() -> None:
     backend = backend_add(NewBackend("ollama"))
-    row = route_add("fast", ["ollama"])
-    assert route_warnings(row) == []
+    specs = read_targets(["ollama", "nobody"])
+    assert route_findings("fast", specs).errors == ("There is no backend 'nobody'. Backends: ollama.",)
     backend.is_enabled = False
     backend.save()
-    assert "ollama is disabled" in route_warnings(row)[0]
-    backend.delete()
-    assert "no target left" in route_warnings(row)[0]
+    assert "Backend ollama is disabled" in route_findings("fast", specs[:1]).warnings[0]
+
+
+def test_quirks_are_kept_once_and_forgotten_on_request() -> None:
+    backend_add(NewBackend("openai"))
+    quirk = Quirk(QuirkKind.PARAMETER, "temperature")
+    for _ in range(2):
+        quirks_learn("openai", "o3", [quirk], "Unsupported parameter: 'temperature'")
+    quirks_learn("gone", "o3", [quirk], "")
+    assert load_routing().backends["openai"].quirks_of(" O3 ") == (quirk,)
+    assert [row.name for row in quirks_reset("OpenAI", "o3")] == ["temperature"]
+    assert load_routing().backends["openai"].quirks_of("o3") == ()
+
+
+def test_quirks_cannot_fill_the_database() -> None:
+    row = backend_add(NewBackend("openai"))
+    quirks_learn("openai", "o3", [Quirk(QuirkKind.PARAMETER, f"x{n}") for n in range(MOST_QUIRKS + 5)], "")
+    assert row.quirks.count() == MOST_QUIRKS

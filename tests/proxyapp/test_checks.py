@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
-from accounts.services import key_add
+from accounts.key_services import key_add
 from proxyapp.checks import is_loopback, open_bind_without_key
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.template.loader import render_to_string
 
-from accounts.services import account_set_paused
+from accounts.services import account_pause
 from accounts.setup import backend_add_with_account
 from accounts.snapshot import Demo, load_snapshot
 from backends.services import NewBackend
@@ -22,7 +22,7 @@ def test_without_a_backend_the_page_says_that_the_answers_are_invented() -> None
 
 def test_the_page_names_backends_and_accounts_and_no_key() -> None:
     backend_add_with_account(NewBackend("openai"), "sk-canary-0123456789abcdef")
-    account_set_paused("openai", True)
+    account_pause("openai")
     page = front_page(load_snapshot(), keys_needed=True)
     assert "https://api.openai.com/v1" in page
     assert "openai (paused)" in page

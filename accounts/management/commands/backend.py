@@ -10,9 +10,11 @@ from django.db.models import Count
 
 from accounts.command import AccountsCommand
 from accounts.models import Account
-from accounts.probes import backend_models_now, backend_test_now
+from accounts.probes import TestResult, backend_models_now, backend_test_now
+from accounts.real_tests import RealResult, real_test_now
 from accounts.setup import backend_add_with_account, backend_removal, backend_remove_all
-from backends.command import Options, add_secret_options, comma_list
+from accounts.terms import account_terms
+from backends.command import Options, WrongUse, add_secret_options, comma_list
 from backends.models import Backend
 from backends.presets import find_preset
 from backends.services import NewBackend
@@ -48,9 +50,17 @@ class Command(AccountsCommand):
             "test",
             self.test,
             "Test every account of a backend (asks for its model list; free).",
-            ("backend test openai",),
+            ("backend test openai", "backend test openai --real --model gpt-4o-mini"),
         )
         test.add_argument("name", metavar="NAME")
+        test.add_argument(
+            "--real",
+            action="store_true",
+            help="Ask every account for one token of an answer, which is billed.",
+        )
+        test.add_argument(
+            "--model", metavar="M", default="", help="For --real. Default: a small one it lists."
+        )
         models = add("models", self.models, "The backend's models, asked now.", ("backend models ollama",))
         models.add_argument("name", metavar="NAME")
 
@@ -100,6 +110,8 @@ class Command(AccountsCommand):
             responses={"yes": True, "no": False, None: None}[options["responses"]],
         )
         account = backend_add_with_account(new, self.read_secret(options, prompt=_prompt(new)))
+        if notice := account_terms(account):
+            self.say_aside(notice)
         if options["json"]:
             self.say_json(
                 _as_dict(account.backend, 1, 0) | {"account": account.alias, "accountKind": account.kind}
@@ -129,7 +141,13 @@ class Command(AccountsCommand):
 
     def test(self, options: Options) -> None:
         """Exit 1 if any account fails."""
-        results = backend_test_now(options["name"])
+        if options["model"] and not options["real"]:
+            raise WrongUse("--model is for --real; the free test asks for no model")
+        results: list[TestResult] | list[RealResult] = (
+            real_test_now(options["name"], options["model"])
+            if options["real"]
+            else backend_test_now(options["name"])
+        )
         if options["json"]:
             self.say_json([result.as_dict() for result in results])
         else:
@@ -143,11 +161,18 @@ class Command(AccountsCommand):
         entries = backend_models_now(options["name"])
         if options["json"]:
             self.say_json(
-                [{"id": entry.model, "displayName": entry.display_name or None} for entry in entries]
+                [
+                    {
+                        "id": entry.model,
+                        "displayName": entry.display_name or None,
+                        "contextTokens": entry.context,
+                    }
+                    for entry in entries
+                ]
             )
             return
-        cells = [(entry.model, entry.display_name) for entry in entries]
-        self.say_table(("MODEL", "NAME"), cells, empty="The backend lists no models.")
+        cells = [(entry.model, entry.display_name, entry.context or "") for entry in entries]
+        self.say_table(("MODEL", "NAME", "CONTEXT"), cells, empty="The backend lists no models.")
 
 
 def needs_key(new: NewBackend) -> bool:

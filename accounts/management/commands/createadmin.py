@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.admin_access import LOGIN_LINK_MINUTES, admin_set_password, login_link_url
 from accounts.command import AccountsCommand
-from accounts.services import LOGIN_LINK_MINUTES, admin_set_password, login_link_url
 from backends.command import MAX_STDIN, PatchbayCommand, WrongUse
 
 

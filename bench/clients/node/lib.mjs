@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 export { assert };
 export const url = process.env.PATCHBAY_URL;
 export const model = process.env.PATCHBAY_MODEL;
-export const KEY = "any-text-will-do";
+export const KEY = process.env.PATCHBAY_CLIENT_KEY;
 export const CITY = "simulated city"; // what the simulated model asks for
 
 export function weather({ city }) {

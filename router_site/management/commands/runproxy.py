@@ -9,10 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.admin_access import login_link_make
 from accounts.checks import stored_secrets_open
 from accounts.client_auth import keys_required
-from accounts.services import login_link_make
 from accounts.snapshot import keeper
+from accounts.waiting import room
 from backends.migrating import migrate_if_needed
 from backends.services import ServiceError
 from proxyapp.checks import open_bind_without_key
@@ -69,6 +70,7 @@ class Command(BaseCommand):
             admit=admit,
             drain_seconds=settings.PATCHBAY_DRAIN_SECONDS,
             on_ready=ready,
+            on_drain=lambda: room.close_in(max(0.0, settings.PATCHBAY_DRAIN_SECONDS - 1)),
             on_shutdown=shut_down_relays,
             on_stop=runtime.stop,
             on_rejected=record_rejection,

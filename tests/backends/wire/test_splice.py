@@ -139,9 +139,12 @@ def test_a_wrong_field_is_named(content: bytes, field: str) -> None:
         (Kind.MESSAGES, raw("metadata", b"[]"), "metadata"),
         (Kind.MESSAGES, raw("top_k", b"1.5"), "top_k"),
         (Kind.COUNT_TOKENS, b'{"model":"m"}', "messages"),
+        (Kind.COUNT_TOKENS, b'{"model":"m","messages":[],"metadata":"x"}', "metadata"),
         (Kind.RESPONSES, b'{"model":"m"}', "input"),
         (Kind.RESPONSES, b'{"model":"m","input":null}', "input"),
         (Kind.RESPONSES, b'{"model":"m","input":{}}', "input"),
+        (Kind.RESPONSES, b'{"model":"m","input":["x"]}', "input[0]"),
+        (Kind.RESPONSES, b'{"model":"m","input":[{},{"role":5}]}', "input[1].role"),
         (Kind.RESPONSES, b'{"model":"m","input":"x","max_output_tokens":-1}', "max_output_tokens"),
         (Kind.RESPONSES, b'{"model":"m","input":"x","instructions":[]}', "instructions"),
         (Kind.EMBEDDINGS, b'{"model":"m"}', "input"),
@@ -165,6 +168,8 @@ def test_each_kind_knows_its_fields(kind: Kind, content: bytes, field: str) -> N
             body(max_tokens=2**63 - 1, stop=["x"], tool_choice={}, n=2, unknown={"a": [1.5]}, top_p=0.5),
         ),
         (Kind.RESPONSES, b'{"model":"m","input":[{"content":"x"}],"client_metadata":{}}'),
+        (Kind.RESPONSES, b'{"model":"m","input":[{"role":null,"content":5},{"type":"reasoning"}]}'),
+        (Kind.RESPONSES, b'{"model":"m","input":[],"prompt_cache_key":5}'),
         (Kind.RESPONSES, b'{"model":"m","previous_response_id":"r"}'),
         (Kind.RESPONSES, b'{"model":"m","prompt":{"id":"p"}}'),
         (Kind.RESPONSES, b'{"model":"m","conversation":"c"}'),
@@ -179,6 +184,12 @@ def test_each_kind_knows_its_fields(kind: Kind, content: bytes, field: str) -> N
 )
 def test_good_bodies_pass(kind: Kind, content: bytes) -> None:
     assert peek(kind, content).model == "m"
+
+
+def test_what_a_user_wrote_is_not_shown() -> None:
+    found = peek(Kind.RESPONSES, b'{"model":"m","input":"a secret plan"}')
+    assert found.clues.opening == "a secret plan"
+    assert "secret" not in repr(found)
 
 
 def test_the_model_may_be_absent_when_it_is_not_required() -> None:
