@@ -111,7 +111,7 @@ class RecordDraft:
 
     def line(self) -> str:
         """One line for the log."""
-        where = f"{self.backend}/{self.account}:{self.model_used}" if self.backend else "-"
+        where = f"{self.backend}/{self.account}:{self.model_used}" if self.account else self.backend or "-"
         timing = f"{self.duration_ms:.0f} ms"
         outcome = self.outcome.value if self.outcome else ""
         return " ".join(
