@@ -30,6 +30,12 @@ HOME = tempfile.mkdtemp(prefix="patchbay-tests-")
 os.environ["PATCHBAY_HOME"] = HOME
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
-# A busy machine is no defect: examples are bounded by number, never by time.
-settings.register_profile("patchbay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patchbay")
+# A busy machine is no defect: examples are bounded by number, never by time. Few by default, so that the suite stays
+# short; HYPOTHESIS_PROFILE=thorough looks longer.
+settings.register_profile(
+    "patchbay", max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "thorough", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patchbay"))

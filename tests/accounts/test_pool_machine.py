@@ -335,5 +335,5 @@ class PoolMachine(RuleBasedStateMachine):
         raise AssertionError("no account is ever free")
 
 
-PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50)
+PoolMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=40)
 TestPool = pytest.mark.django_db(PoolMachine.TestCase)

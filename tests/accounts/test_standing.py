@@ -233,7 +233,7 @@ def test_a_secret_that_cannot_be_opened_needs_a_login() -> None:
 
 
 def token(left: float, *, can_refresh: bool) -> AccountConfig:
-    facts = TokenFacts(1, time.time() + left, can_refresh)
+    facts = TokenFacts(1, time.time() + left, can_refresh, obtained_at=0.0)
     return account(f"t{left}{can_refresh}", kind="oauth", token=facts)
 
 
@@ -241,6 +241,18 @@ def test_a_token_at_its_end_is_out_until_it_is_refreshed() -> None:
     kind, recovers_at = obstacle(of=token(10, can_refresh=True), wall=time.time())
     assert (kind, recovers_at) == (ObstacleKind.REFRESHING, NOW + REFRESH_SECONDS)
     assert obstacle(of=token(10, can_refresh=False), wall=time.time()) == (ObstacleKind.EXPIRED, None)
+
+
+def test_a_refused_token_that_was_replaced_benches_nobody_and_other_benches_stay() -> None:
+    refused, limited = bench(BenchKind.AUTH, until=NOW + 900), bench(until=NOW + 900)
+    wall, later = time.time(), NOW + 10
+    old = token(600, can_refresh=True)
+    facts = replace(old.token, obtained_at=wall - 5) if old.token else None  # five seconds after the refusal
+    assert obstacle((), [refused], of=old, now=later, wall=wall)[0] is ObstacleKind.NEEDS_LOGIN
+    assert standing((), [refused], of=replace(old, token=facts), now=later, wall=wall).obstacle is None
+    assert (
+        obstacle((), [limited], of=replace(old, token=facts), now=later, wall=wall)[0] is ObstacleKind.COOLING
+    )
 
 
 def test_a_standing_ends_before_its_token_does() -> None:
