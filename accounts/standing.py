@@ -193,9 +193,14 @@ def _benched(benches: list[BenchState], now: float) -> tuple[Obstacle | None, Be
     """The bench that holds longest, a mere fault last; or, when all have run out, the one to probe."""
     held = [bench for bench in benches if bench.until > now]
     if not held:
-        return None, max(benches, key=lambda bench: bench.until, default=None)
-    longest = max(held, key=lambda bench: (bench.kind is not BenchKind.FAULT, bench.until))
+        return None, max(benches, key=_weight, default=None)
+    longest = max(held, key=_weight)
     return Obstacle(_obstacle_kind(longest), longest.reason, longest.until), None
+
+
+def _weight(bench: BenchState) -> tuple[bool, float]:
+    """What the provider refused counts before a mere fault."""
+    return (bench.kind is not BenchKind.FAULT, bench.until)
 
 
 def _obstacle_kind(bench: BenchState) -> ObstacleKind:
