@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from django.db import DatabaseError, transaction
 
 from accounts.models import Account, Bench, Spend, Window
 from accounts.pool_state import AccountState, LocalPoolState
+from accounts.snapshot import AccountConfig, keeper
 from accounts.spending import periods
 from accounts.windows import BenchKind, BenchState, WindowState, observed
 from backends.tasks import in_database_thread
@@ -127,11 +129,16 @@ class _Facts:
     spends: tuple[Spend, ...]
 
 
+def _configured(uid: str) -> AccountConfig | None:
+    return keeper.current.account(uid)
+
+
 @dataclass
 class PoolMemory:
-    """Writes what changed in one pool state."""
+    """Writes what changed in one pool state. `account_of` finds an account's configuration by its uid."""
 
     pool: LocalPoolState
+    account_of: Callable[[str], AccountConfig | None] = _configured
     _is_failing: bool = False
 
     async def keep(self) -> None:
@@ -167,15 +174,33 @@ class PoolMemory:
         moments = _Moments(self.pool.now(), self.pool.wall())
         states = [self.pool.accounts[uid] for uid in self.pool.dirty if uid in self.pool.accounts]
         self.pool.dirty.clear()
+        for state in states:
+            _tidy(state, moments, self.account_of(state.uid))
         return [_facts(state, moments) for state in states]
 
 
-def _facts(state: AccountState, moments: _Moments) -> _Facts:
-    """What is to be stored of an account. What has long been over is dropped, here and there."""
-    oldest, current = moments.now - KEPT_SECONDS, periods(moments.wall)
-    state.windows = {key: window for key, window in state.windows.items() if window.retires_at >= oldest}
-    state.benches = {key: bench for key, bench in state.benches.items() if _is_kept(bench, oldest)}
+def _tidy(state: AccountState, moments: _Moments, account: AccountConfig | None) -> None:
+    """Drop what has long been over, and what somebody's resuming the account has made void: its date would be
+    wrong if the wall clock was set since.
+    """
+    oldest, void_before = moments.now - KEPT_SECONDS, -math.inf
+    if account is not None:
+        void_before = state.resumed(account, moments.now, moments.wall)
+    state.windows = {
+        key: window
+        for key, window in state.windows.items()
+        if window.retires_at >= oldest and window.observed_at >= void_before
+    }
+    state.benches = {
+        key: bench
+        for key, bench in state.benches.items()
+        if _is_kept(bench, oldest) and bench.since >= void_before
+    }
+    current = periods(moments.wall)
     state.spent = {period: amount for period, amount in state.spent.items() if period in current}
+
+
+def _facts(state: AccountState, moments: _Moments) -> _Facts:
     return _Facts(
         state.uid,
         tuple(moments.window_row(window) for window in state.windows.values()),

@@ -291,7 +291,7 @@ class PoolMachine(RuleBasedStateMachine):
     def write(self) -> None:
         for alias in self.pool.state.dirty:
             self.written[alias] = (copy.deepcopy(self.facts[alias]), self.wall_at)
-        PoolMemory(self.pool.state).write_now()
+        PoolMemory(self.pool.state, self.configs.get).write_now()
 
     @rule(clock_at=st.sampled_from((5.0, 10.0**6)), crash=st.booleans())
     def restart(self, clock_at: float, crash: bool) -> None:

@@ -13,6 +13,7 @@ from django.db import connection
 from accounts.models import Account, Bench, Spend, Window
 from accounts.pool_memory import KEPT_SECONDS, LARGEST, PoolMemory, recall
 from accounts.pool_state import AccountState, LocalPoolState
+from accounts.snapshot import AccountConfig
 from accounts.standing import Standing
 from accounts.windows import BenchKind, WindowState, observed
 from backends.models import Backend, ConfigVersion
@@ -28,6 +29,7 @@ class Server:
 
     def __init__(self) -> None:
         self.time = Time()
+        self.configs: dict[str, AccountConfig] = {}
         self.start()
 
     def start(self) -> None:
@@ -37,7 +39,10 @@ class Server:
         recall(self.state)
 
     def stop(self) -> None:
-        PoolMemory(self.state).write_now()
+        self.memory().write_now()
+
+    def memory(self) -> PoolMemory:
+        return PoolMemory(self.state, self.configs.get)
 
     def restart(self) -> None:
         self.stop()
@@ -145,6 +150,18 @@ def test_what_is_known_already_is_newer_than_what_is_stored(row: Account, server
     assert server.account(row).windows["5h", ""].used == 0.1
 
 
+def test_what_a_resume_made_void_is_not_stored_under_a_date_from_after_it(
+    row: Account, server: Server
+) -> None:
+    server.state.put_windows(server.account(row), [server.window("5h", 1.0)])
+    server.time.pass_(5)
+    server.configs[row.uid] = account(row.uid, resumed_at=server.time.wall)
+    server.state.standing(server.configs[row.uid], None, server.time.now)  # the resume is seen
+    server.time.step_wall(HOUR)
+    server.stop()
+    assert not Window.objects.exists()
+
+
 def test_money_survives_and_ends_with_its_day(row: Account, server: Server) -> None:
     server.state.spend(server.account(row), {"2027-01-15": Decimal("1.25"), "2027-01": Decimal("4.5")})
     server.restart()
@@ -205,7 +222,7 @@ def rename(table: str, name: str) -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_a_database_that_cannot_be_written_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     server, row = await in_database_thread(lambda: (Server(), made_account()))
-    memory = PoolMemory(server.state)
+    memory = server.memory()
     server.state.put_windows(server.account(row), [server.window("5h", 0.5)])
     await in_database_thread(lambda: rename("accounts_window", "hidden"))
     try:
@@ -226,7 +243,7 @@ async def test_what_a_stopped_writer_had_taken_is_written_at_the_end(row: Accoun
     server.state.put_windows(server.account(row), [server.window("5h", 0.5)])
     thread_is_free = threading.Event()
     busy = asyncio.ensure_future(in_database_thread(thread_is_free.wait))
-    writing = asyncio.ensure_future(PoolMemory(server.state).write())
+    writing = asyncio.ensure_future(server.memory().write())
     await asyncio.sleep(0)
     assert server.state.dirty == set()
     writing.cancel()
