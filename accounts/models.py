@@ -188,6 +188,11 @@ class ClientKey(models.Model):
         default="month",
         help_text="UTC days, weeks from Monday, months.",
     )
+    keeps_bodies = models.BooleanField(
+        "keep bodies",
+        default=False,
+        help_text="Store the bodies of its requests and answers in the history.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

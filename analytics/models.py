@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from django.db import models
 
+from analytics.body_models import Body, BodyPiece
 from analytics.decision import DecisionNote
+from analytics.ledger_models import Facet, LatencyHour, SessionRow, UsageDay, UsageHour, WindowSample
+
+__all__ = [
+    "Attempt",
+    "Body",
+    "BodyPiece",
+    "Facet",
+    "LatencyHour",
+    "RequestRecord",
+    "SessionRow",
+    "UsageDay",
+    "UsageHour",
+    "WindowSample",
+]
 
 
 class RequestRecord(models.Model):
@@ -23,7 +38,7 @@ class RequestRecord(models.Model):
     status = models.PositiveSmallIntegerField(
         null=True, help_text="HTTP status sent to the client, if one was."
     )
-    outcome = models.CharField(max_length=16, db_index=True)
+    outcome = models.CharField(max_length=16)
     protocol = models.CharField(max_length=16)
     lane = models.CharField(max_length=16, blank=True)
     stream = models.BooleanField(default=False)
@@ -36,6 +51,18 @@ class RequestRecord(models.Model):
     session_source = models.CharField(
         max_length=16, null=True, blank=True, help_text="What named the session: header, metadata, …"
     )
+    agent = models.CharField(
+        max_length=80,
+        null=True,
+        blank=True,
+        help_text="The agent within the session, if the client names one.",
+    )
+    parent_agent = models.CharField(
+        max_length=80,
+        null=True,
+        blank=True,
+        help_text="The agent that started it; empty: the session itself.",
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     fresh_input_tokens = models.BigIntegerField(null=True)
     cache_read_tokens = models.BigIntegerField(null=True)
@@ -45,6 +72,9 @@ class RequestRecord(models.Model):
     reasoning_tokens = models.BigIntegerField(null=True)
     usage_source = models.CharField(max_length=10, default="none")
     raw_usage = models.TextField(blank=True, help_text="The usage object as the provider sent it.")
+    request_bytes = models.BigIntegerField(null=True, help_text="The body as the client sent it.")
+    response_bytes = models.BigIntegerField(null=True, help_text="The body as the client got it.")
+    lease_ms = models.FloatField(null=True, help_text="Choosing an account, without the wait for one.")
     connect_ms = models.FloatField(null=True)
     ttfb_ms = models.FloatField(null=True, help_text="Until the first byte from upstream.")
     ttft_ms = models.FloatField(null=True, help_text="Until the first content.")
@@ -64,6 +94,9 @@ class RequestRecord(models.Model):
         blank=True,
         help_text="priced, estimated, unpriced; empty: nothing was served.",
     )
+    alarm = models.CharField(
+        max_length=32, null=True, blank=True, help_text="Something that should not be: zero_usage."
+    )
     mutations = models.TextField(blank=True)
     lost = models.TextField(
         blank=True, help_text="What a translated request could not carry, as field paths."
@@ -76,7 +109,14 @@ class RequestRecord(models.Model):
     class Meta:
         verbose_name = "request"
         ordering = ["-started_at", "-id"]
-        indexes = [models.Index(fields=["-started_at", "-id"], name="record_newest_first")]
+        indexes = [
+            models.Index(fields=["-started_at", "-id"], name="record_newest_first"),
+            models.Index(fields=["session", "-started_at"], name="record_by_session"),
+            models.Index(fields=["account", "-started_at"], name="record_by_account"),
+            models.Index(fields=["key", "-started_at"], name="record_by_key"),
+            models.Index(fields=["model_used", "-started_at"], name="record_by_model"),
+            models.Index(fields=["outcome", "-started_at"], name="record_by_outcome"),
+        ]
 
     def __str__(self) -> str:
         return self.id

@@ -20,6 +20,7 @@ class BackendsConfig(AppConfig):
         configuration = (
             *(models.Backend, models.Route, models.RouteTarget, models.CatalogModel),
             *(models.LearnedQuirk, models.RequestTemplate, models.RedactionRule),
+            models.PriceOverride,
         )
         for model in configuration:
             post_save.connect(models.bump_on_change, sender=model, dispatch_uid=f"bump-save-{model.__name__}")

@@ -18,6 +18,7 @@ from backends.capabilities import BadCapability, parse_overrides
 from backends.conditions import BadCondition, parse_conditions
 from backends.config import Strategy
 from backends.presets import PRESETS
+from backends.price_models import PriceOverride as PriceOverride
 from backends.wire.kinds import Protocol
 
 NAME_RULE = r"^[A-Za-z0-9._-]{1,64}$"
@@ -117,6 +118,11 @@ class Backend(models.Model):
         "redact requests",
         default=False,
         help_text="Replace secrets and personal data before sending, by the redaction rules.",
+    )
+    keeps_bodies = models.BooleanField(
+        "keep bodies",
+        default=False,
+        help_text="Store the bodies of its requests and answers in the history.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(auto_now_add=True)

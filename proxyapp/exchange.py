@@ -29,7 +29,8 @@ from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
 from proxyapp.findings import answered, of_count, unanswered
 from proxyapp.headers import client_headers
-from proxyapp.lanes import Lane, Outgoing, lane_for
+from proxyapp.lane import Lane, Outgoing
+from proxyapp.lanes import lane_for
 from proxyapp.policy import Fault, fault_of_status
 from proxyapp.quirks import leave_out, newly_refused
 from proxyapp.relay import Relay
@@ -68,7 +69,7 @@ async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> 
     """Send the request to one account. Only cancellation comes out as an exception."""
     try:
         lane = lane_for(call, target)
-        going = lane.request()
+        going = await lane.request()
     except ProxyError as exc:
         return Exchange(Fault.TARGET, "cannot_carry", error=exc, message=str(exc))
     call.draft.lane, call.draft.lost = lane.name, going.lost

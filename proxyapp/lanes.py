@@ -7,8 +7,8 @@ once, written for the backend's operation, and the answer comes back the same wa
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from backends.routing import Target as RouteTarget
 from backends.wire import anthropic, openai_responses
@@ -24,9 +24,11 @@ from backends.wire.target import Target
 from backends.wire.usage import Usage
 from proxyapp.calibration import calibration
 from proxyapp.call import ClientCall
+from proxyapp.edges import Edge, with_edges
 from proxyapp.errors import ProxyError
 from proxyapp.flows import DirectFlow, Flow, TranslatedFlow
-from proxyapp.headers import Headers, translated_headers, upstream_headers
+from proxyapp.headers import translated_headers, upstream_headers
+from proxyapp.lane import Lane, Outgoing
 from proxyapp.remembered import remembered
 
 _PACKAGES = BUILDERS | {Kind.COUNT_TOKENS: BUILDERS[Kind.MESSAGES]}
@@ -39,50 +41,17 @@ Edit = tuple[int, int, bytes]
 _ID_PREFIX = {Kind.MESSAGES: "msg_", Kind.CHAT: "chatcmpl-"}
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """The request as it goes upstream. `lost`: paths of what the backend cannot be told."""
-
-    body: bytes
-    headers: Headers
-    query: bytes = b""
-    mutations: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-
-
-class Lane(Protocol):
-    """One attempt's way up and down. `kind` is the operation at the backend."""
-
-    name: str
-    kind: Kind
-
-    def request(self) -> Outgoing:
-        """Raises ProxyError 400 for what the backend cannot serve."""
-
-    def headers(self, headers: dict[str, str]) -> dict[str, str]:
-        """Upstream's headers that reach the client, under the names that its SDK reads."""
-
-    def plain(self, body: bytes) -> bytes:
-        """The client's answer from upstream's whole one. Raises Unreadable."""
-
-    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
-        """Upstream's error in the client's words."""
-
-    def tell(self, error: ApiError) -> tuple[int, bytes]:
-        """An error that came inside a success, as status and body of its own."""
-
-    def flow(self) -> Flow:
-        """For a stream."""
-
-    def completed(self, usage: Usage | None) -> None:
-        """The whole answer has come: what is to be learnt from it."""
-
-
 def lane_for(call: ClientCall, target: RouteTarget) -> Lane:
-    """The lane of a target that is known to have one."""
+    """The lane of a target that is known to have one, with the edges that its rules ask for."""
     kind = carrier(call.kind, target.backend.kinds)
     assert kind is not None, "targets without a lane are refused when the trail opens"
-    return DirectLane(call, target) if kind is call.kind else TranslatedLane(call, target, kind)
+    lane: Lane = DirectLane(call, target) if kind is call.kind else TranslatedLane(call, target, kind)
+    return with_edges(lane, edges_for(call, target, kind))
+
+
+def edges_for(call: ClientCall, target: RouteTarget, kind: Kind) -> list[Edge]:
+    """The operator's rules for this attempt, in the order in which the request meets them."""
+    return []
 
 
 class DirectLane:
@@ -94,7 +63,7 @@ class DirectLane:
         self.kind = call.kind
         self._call, self._target = call, target
 
-    def request(self) -> Outgoing:
+    async def request(self) -> Outgoing:
         body, mutations = self._body()
         return Outgoing(body, upstream_headers(self._call.headers), self._call.query, mutations)
 
@@ -154,7 +123,7 @@ class TranslatedLane:
         keeps = call.kind is Kind.RESPONSES and self._ask.store is not False
         self._assembly = Assembly() if keeps else None  # a stream's whole reply is held only where it is kept
 
-    def request(self) -> Outgoing:
+    async def request(self) -> Outgoing:
         lost = Lost()
         _refuse_thread(self._ask)
         try:

@@ -20,7 +20,7 @@ from backends.wire.kinds import Kind
 from backends.wire.quirks import Quirk, without
 from backends.wire.refusals import refused_parts
 from proxyapp.call import ClientCall
-from proxyapp.lanes import Outgoing
+from proxyapp.lane import Outgoing
 
 logger = logging.getLogger("patchbay.quirks")
 MOST_FRESH = 1000

@@ -28,6 +28,7 @@ from router_site.static_files import StaticFiles  # noqa: E402
 
 _api: Application = ApiHandler()
 _static: Application = StaticFiles()
+PAGES = ("/admin/", "/dashboard/")
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +36,7 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
     if not runtime.is_running:
         await runtime.ensure()
     path: str = scope["path"]
-    if path.startswith("/admin/") or path == "/admin":
+    if path.startswith(PAGES) or path in ("/admin", "/dashboard"):
         await _pages(scope, receive, send)
     elif path.startswith(settings.STATIC_URL):
         await _static(scope, receive, send)

@@ -17,6 +17,11 @@ _VALUES = [
 ]
 _SWITCHES = [
     (("--passthrough", "--thin"), "PATCHBAY_PASSTHROUGH", "swap the credential and touch nothing else"),
+    (
+        ("--preserve-tools", "--keep-tools"),
+        "PATCHBAY_PRESERVE_TOOLS",
+        "templates leave the client's tools alone",
+    ),
     (("--demo",), "PATCHBAY_DEMO", "add the built-in simulated backend with three accounts"),
 ]
 

@@ -72,6 +72,22 @@ def read_bool(name: str, default: bool) -> bool:
     return text in {"1", "true", "yes", "on"}
 
 
+def read_choice(name: str, words: tuple[str, ...]) -> str:
+    """One of a few words; the first is the default."""
+    word: str = env.str(name, default=words[0]).strip().lower()
+    if word not in words:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(words)}, not {word!r}.")
+    return word
+
+
+def read_url(name: str) -> str:
+    """An http or https address; empty when unset."""
+    url: str = env.str(name, default="").strip()
+    if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
+        raise ImproperlyConfigured(f"{name} must be an http:// or https:// address.")
+    return url
+
+
 def read_list(name: str) -> list[str]:
     """A comma-separated setting."""
     return [item.strip() for item in env.str(name, default="").split(",") if item.strip()]
@@ -154,6 +170,7 @@ except HomeError as exc:
 SECRET_KEY = derive(MASTER_SECRETS[0], "django").hex()
 SECRET_KEY_FALLBACKS = [derive(secret, "django").hex() for secret in MASTER_SECRETS[1:]]
 PATCHBAY_DATA_KEYS = [base64.urlsafe_b64encode(derive(secret, "data")) for secret in MASTER_SECRETS]
+PATCHBAY_REDACTION_KEY = derive(MASTER_SECRETS[0], "redaction")
 PATCHBAY_KEY_PEPPERS = [derive(secret, "client-keys") for secret in MASTER_SECRETS]
 
 # --- Patchbay -----------------------------------------------------------------------------------------
@@ -171,12 +188,23 @@ PATCHBAY_QUEUE_SECONDS = read_int("PATCHBAY_QUEUE_SECONDS", 60, low=0, high=3600
 PATCHBAY_QUEUE_MAX = read_int("PATCHBAY_QUEUE_MAX", 128, low=0, high=100_000)
 PATCHBAY_TIME_ZONE = read_time_zone("PATCHBAY_TIME_ZONE")
 REDIS_URL = read_redis_url("REDIS_URL")
+# History. Bodies are kept for the backends and client keys that ask for it, or for all.
+PATCHBAY_LOG_BODIES = read_bool("PATCHBAY_LOG_BODIES", default=False)
+PATCHBAY_BODY_BUDGET_MB = read_int("PATCHBAY_BODY_BUDGET_MB", 512, low=1, high=10_000_000)
+PATCHBAY_HISTORY_DAYS = read_int("PATCHBAY_HISTORY_DAYS", 90, low=1, high=36_500)
+PATCHBAY_HISTORY_MB = read_int("PATCHBAY_HISTORY_MB", 4096, low=16, high=10_000_000)
+PATCHBAY_CUT_USAGE = read_choice("PATCHBAY_CUT_USAGE", ("estimate", "measured"))
+PATCHBAY_NOTIFY_URL = read_url("PATCHBAY_NOTIFY_URL")
+PATCHBAY_NOTIFY_DESKTOP = read_bool("PATCHBAY_NOTIFY_DESKTOP", default=False)
+PATCHBAY_NOTIFY_HEADROOM = read_int("PATCHBAY_NOTIFY_HEADROOM", 10, low=0, high=100)
+PATCHBAY_NOTIFY_BUDGET = read_int("PATCHBAY_NOTIFY_BUDGET", 80, low=1, high=100)
 PATCHBAY_OAUTH = read_oauth()
 # Set by the flags of `runproxy`.
 PATCHBAY_FORCE_MODEL = env.str("PATCHBAY_FORCE_MODEL", default="").strip()
 PATCHBAY_PASSTHROUGH = read_bool("PATCHBAY_PASSTHROUGH", default=False)
 PATCHBAY_DEMO = read_bool("PATCHBAY_DEMO", default=False)
 PATCHBAY_VERBOSE = read_bool("PATCHBAY_VERBOSE", default=False)
+PATCHBAY_PRESERVE_TOOLS = read_bool("PATCHBAY_PRESERVE_TOOLS", default=False)
 
 # --- Django -------------------------------------------------------------------------------------------
 
@@ -196,6 +224,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_htmx",
 ]
 # For the admin only: the proxy endpoints run in their own handler, without middleware.
 MIDDLEWARE = [
