@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from backends.checks import of_rows
+
 PRIVATE = ("config.sqlite3", "config.sqlite3-wal", "history.sqlite3", "history.sqlite3-wal")
 
 
@@ -41,10 +43,7 @@ def stored_secrets_open() -> list[CheckMessage]:
     ]
 
 
-@register("database")
-def stored_secrets(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """The same for `manage.py check --database default`."""
-    return stored_secrets_open() if databases and "default" in databases else []
+register(of_rows(stored_secrets_open), "database")  # for `manage.py check --database default`
 
 
 @register()

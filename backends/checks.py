@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections
+from django.db import OperationalError, ProgrammingError, connections
 
 from backends.addresses import BadBaseUrl, check_base_url
 
@@ -38,13 +39,27 @@ def debug_is_off(**kwargs: Any) -> list[CheckMessage]:
     return [Error("DEBUG is on beside stored keys.", hint=hint, id="patchbay.E001")]
 
 
+def of_rows(check: Callable[[], list[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
+    """A check of the configuration's rows: silent before `migrate`, which runs it on tables that are not there yet."""
+
+    def checked(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+        if not databases or "default" not in databases:
+            return []
+        try:
+            return check()
+        except (OperationalError, ProgrammingError):
+            return []
+
+    checked.__name__, checked.__doc__ = check.__name__, check.__doc__
+    return checked
+
+
 @register("database")
-def base_urls_are_allowed(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+@of_rows
+def base_urls_are_allowed() -> list[CheckMessage]:
     """patchbay.W002: a backend whose address is refused, for example in a restored database."""
     from backends.models import Backend  # models are not loaded yet when this module is
 
-    if not databases or "default" not in databases:
-        return []
     found: list[CheckMessage] = []
     for row in Backend.objects.filter(is_enabled=True):
         try:

@@ -39,3 +39,8 @@ settings.register_profile(
     "thorough", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patchbay"))
+
+
+def pytest_xdist_auto_num_workers(config: object) -> int:
+    """`-n auto`: two workers for each core, since the tests wait for sockets as long as they compute."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)

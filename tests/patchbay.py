@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -15,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,15 +46,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@cache
+def migrated_databases() -> tuple[Path, ...]:
+    """The databases of a home right after `migrate`, made once a test process: migrating costs as much as a start."""
+    home = Path(tempfile.mkdtemp(prefix="patchbay-migrated-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    for alias in ("default", "history"):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--database", alias, "--verbosity", "0"],
+            cwd=PROJECT,
+            env={**os.environ, "PATCHBAY_HOME": str(home)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    return tuple(home.glob("*.sqlite3"))
+
+
 @dataclass
 class Patchbay:
-    """`with Patchbay() as patchbay: …`. `settings` become environment variables, `flags` follow `runproxy`."""
+    """`with Patchbay() as patchbay: …`. `settings` become environment variables, `flags` follow `runproxy`.
+
+    An empty home gets migrated databases, unless it `is_blank`: then the first command or start makes them itself.
+    """
 
     settings: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="patchbay-")))
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    is_blank: bool = False
 
     def __enter__(self) -> Patchbay:
         self.start()
@@ -81,7 +105,7 @@ class Patchbay:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._furnish()
         with (self.home / "server.log").open("ab") as log:
             command = [sys.executable, "manage.py", "runproxy", *self.flags]
             self.process = subprocess.Popen(
@@ -98,6 +122,13 @@ class Patchbay:
                 time.sleep(0.05)
         raise AssertionError(f"runproxy did not answer within {START_SECONDS} s:\n{self.log}")
 
+    def _furnish(self) -> None:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.is_blank or "DATABASE_URL" in self.settings or any(self.home.glob("*.sqlite3")):
+            return
+        for database in migrated_databases():
+            shutil.copy(database, self.home)
+
     def stop(self, *, timeout: float = 20.0) -> int:
         """SIGTERM, wait, return the exit code."""
         assert self.process is not None
@@ -112,6 +143,7 @@ class Patchbay:
 
     def manage(self, *words: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command on this home. With `check`, its exit code must be 0."""
+        self._furnish()
         done = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=PROJECT,

@@ -18,7 +18,14 @@ def patchbay(tmp_path: Path) -> Patchbay:
 
 
 def test_a_fresh_home_needs_no_migrate_step(patchbay: Patchbay) -> None:
+    patchbay.is_blank = True
     assert patchbay.manage("backend", "list", "--json").stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("database", ["default", "history"])
+def test_but_it_can_be_migrated_by_hand(patchbay: Patchbay, database: str) -> None:
+    patchbay.is_blank = True
+    patchbay.manage("migrate", "--database", database)
 
 
 def test_two_first_commands_at_once_both_work(patchbay: Patchbay) -> None:

@@ -242,8 +242,8 @@ def test_secrets_from_the_environment_and_from_a_file_and_a_database_elsewhere(t
 
 
 def test_two_processes_that_start_at_once_on_an_empty_home_both_serve() -> None:
-    one = Patchbay()
-    two = Patchbay(home=one.home)
+    one = Patchbay(is_blank=True)
+    two = Patchbay(home=one.home, is_blank=True)
     with ThreadPoolExecutor(2) as both:
         list(both.map(lambda each: each.start(), (one, two)))
     assert {each.post(CHAT, {**BODY, "model": "demo"}).status for each in (one, two)} == {200}

@@ -13,7 +13,7 @@ from tests.proxyapp.sdk.clients import ASK, anthropic_client, openai_client
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[Patchbay]:
     """A Patchbay on an empty home."""
-    with Patchbay() as running:
+    with Patchbay(is_blank=True) as running:
         yield running
 
 
