@@ -15,6 +15,7 @@ from accounts.pool_memory import PoolMemory, recall
 from accounts.refresh import finish_refreshes, keep_tokens_fresh
 from accounts.snapshot import Demo, keeper
 from accounts.waiting import room
+from analytics.notifier import Notifier
 from analytics.pricing import estimate_cost
 from analytics.recorder import recorder
 from backends.tasks import in_database_thread, spawn
@@ -58,6 +59,7 @@ class Runtime:
             spawn(self._memory.keep(), name="pool-memory"),
             spawn(self._key_memory.keep(), name="key-memory"),
             spawn(_know_prices(), name="prices"),
+            spawn(Notifier.from_settings().keep(), name="notices"),
         ]
         if self._demo_listener is not None:
             self._tasks.append(spawn(_serve_demo(self._demo_listener), name="demo-provider"))

@@ -81,10 +81,13 @@ def read_choice(name: str, words: tuple[str, ...]) -> str:
 
 
 def read_url(name: str) -> str:
-    """An http or https address; empty when unset."""
-    url: str = env.str(name, default="").strip()
-    if url and not re.fullmatch(r"https?://[^\s/?#]+\S*", url):
-        raise ImproperlyConfigured(f"{name} must be an http:// or https:// address.")
+    """An address to call, from NAME or from the file in NAME_FILE, since it may hold a secret; empty when unset."""
+    url = read_optional_secret(name) or ""
+    try:
+        if url:
+            check_base_url(url.partition("?")[0])
+    except BadBaseUrl as exc:
+        raise ImproperlyConfigured(f"{name}: {exc}") from exc
     return url
 
 
