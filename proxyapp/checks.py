@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from backends.checks import of_rows
+
 
 def open_bind_without_key() -> list[CheckMessage]:
     """patchbay.E020: others could call Patchbay, and nothing would ask them for a key."""
@@ -25,10 +27,21 @@ def open_bind_without_key() -> list[CheckMessage]:
     ]
 
 
-@register("database")
-def bind_is_safe(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """The same for `manage.py check --database default`."""
-    return open_bind_without_key() if databases and "default" in databases else []
+register(of_rows(open_bind_without_key), "database")  # for `manage.py check --database default`
+
+
+@register()
+def workers_without_redis(**kwargs: Any) -> list[CheckMessage]:
+    """patchbay.E021: each worker would keep windows, queues and budgets of its own."""
+    if settings.PATCHBAY_WORKERS == 1 or settings.REDIS_URL:
+        return []
+    return [
+        Error(
+            f"{settings.PATCHBAY_WORKERS} workers need one place for the state that they share.",
+            hint="Set REDIS_URL, for example redis://127.0.0.1:6379, or start without --workers.",
+            id="patchbay.E021",
+        )
+    ]
 
 
 def is_loopback(host: str) -> bool:

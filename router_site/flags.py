@@ -13,6 +13,7 @@ from collections.abc import Sequence
 _VALUES = [
     ("--host", "PATCHBAY_HOST", "ADDRESS", "bind address (default 127.0.0.1)"),
     ("--port", "PATCHBAY_PORT", "PORT", "port, 1 to 65535 (default 3456)"),
+    ("--workers", "PATCHBAY_WORKERS", "N", "processes behind the one port (needs REDIS_URL)"),
     ("--model", "PATCHBAY_FORCE_MODEL", "NAME", "send every request to this model"),
 ]
 _SWITCHES = [

@@ -59,8 +59,9 @@ class Runtime:
             spawn(self._memory.keep(), name="pool-memory"),
             spawn(self._key_memory.keep(), name="key-memory"),
             spawn(_know_prices(), name="prices"),
-            spawn(Notifier.from_settings().keep(), name="notices"),
         ]
+        if settings.PATCHBAY_IS_FIRST:
+            self._tasks.append(spawn(Notifier.from_settings().keep(), name="notices"))
         if self._demo_listener is not None:
             self._tasks.append(spawn(_serve_demo(self._demo_listener), name="demo-provider"))
         self.is_running = True

@@ -189,6 +189,9 @@ PATCHBAY_UPSTREAM_TIMEOUTS = read_timeouts("PATCHBAY_UPSTREAM_TIMEOUTS")
 PATCHBAY_MIN_INTERVAL_MS = read_optional_int("PATCHBAY_MIN_INTERVAL_MS", low=0, high=600_000)
 PATCHBAY_QUEUE_SECONDS = read_int("PATCHBAY_QUEUE_SECONDS", 60, low=0, high=3600)
 PATCHBAY_QUEUE_MAX = read_int("PATCHBAY_QUEUE_MAX", 128, low=0, high=100_000)
+PATCHBAY_WORKERS = read_int("PATCHBAY_WORKERS", 1, low=1, high=64)
+# What one process does for all: notices, samples, pruning. See router_site/workers.py.
+PATCHBAY_IS_FIRST = os.environ.get("PATCHBAY_WORKER", "1") == "1"
 PATCHBAY_TIME_ZONE = read_time_zone("PATCHBAY_TIME_ZONE")
 REDIS_URL = read_redis_url("REDIS_URL")
 # History. Bodies are kept for the backends and client keys that ask for it, or for all.

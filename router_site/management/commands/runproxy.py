@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
 from typing import Any
 
@@ -16,13 +17,14 @@ from accounts.snapshot import keeper
 from accounts.waiting import room
 from backends.migrating import migrate_if_needed
 from backends.services import ServiceError
-from proxyapp.checks import open_bind_without_key
+from proxyapp.checks import open_bind_without_key, workers_without_redis
 from proxyapp.front import backend_facts, base_url, next_steps, sdk_environment
 from proxyapp.relay import shut_down_relays
 from router_site.flags import add_flags
 from router_site.rejections import record_rejection
 from router_site.runtime import runtime
 from router_site.server import BindError, Limits, bind, serve
+from router_site.workers import Place, Workers
 
 
 class Command(BaseCommand):
@@ -45,18 +47,20 @@ class Command(BaseCommand):
         from router_site.asgi import application
 
         limits = Limits(max_body=settings.PATCHBAY_MAX_BODY_MB * 2**20)
-        try:
-            listener = bind(
-                settings.PATCHBAY_HOST, settings.PATCHBAY_PORT, socket_buffer=limits.socket_buffer
-            )
-        except BindError as exc:
-            raise CommandError(str(exc)) from exc
-        login_link = f"{base_url()}/admin/login-link/{login_link_make()}/"
+        place = Place.from_environment()
+        listener = place.listener if place else _bind(limits)
+        if place is None and settings.PATCHBAY_WORKERS > 1:
+            sys.exit(Workers(settings.PATCHBAY_WORKERS, listener, sys.argv).run())
+        greets = place is None or place.greets
+        login_link = f"{base_url()}/admin/login-link/{login_link_make()}/" if greets else ""
         runtime.prepare()
 
         def ready() -> None:
             runtime.start()
-            self._greet(login_link)
+            if place is not None:
+                place.watch_lifeline()
+            if greets:
+                self._greet(login_link)
             # What is loaded by now stays for ever. A full collection over it would stop every request for 0.1 s.
             gc.collect()
             gc.freeze()
@@ -83,7 +87,7 @@ class Command(BaseCommand):
             migrate_if_needed()
         except ServiceError as exc:
             raise CommandError(str(exc)) from exc
-        problems = stored_secrets_open() + open_bind_without_key()
+        problems = stored_secrets_open() + open_bind_without_key() + workers_without_redis()
         if problems:
             raise CommandError(
                 " ".join(f"{problem.msg} {problem.hint}" for problem in problems), returncode=2
@@ -106,3 +110,10 @@ class Command(BaseCommand):
             write(f"  {why}:\n    {command}")
         write(f"\nAdmin, for the next 15 minutes, once: {login_link}")
         self.stdout.flush()
+
+
+def _bind(limits: Limits) -> socket.socket:
+    try:
+        return bind(settings.PATCHBAY_HOST, settings.PATCHBAY_PORT, socket_buffer=limits.socket_buffer)
+    except BindError as exc:
+        raise CommandError(str(exc)) from exc

@@ -1,0 +1,101 @@
+"""`runproxy --workers N`: one port, several processes, one pool."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.patchbay import Patchbay
+from tests.redis_server import RedisServer, one_redis, redis
+
+__all__ = ["one_redis", "redis"]
+
+BODY = {"model": "demo", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def children(patchbay: Patchbay) -> list[int]:
+    """The processes of the workers."""
+    assert patchbay.process is not None
+    pid = patchbay.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(what: str, patchbay: Patchbay, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(children(patchbay)) != count:
+        assert time.monotonic() < deadline, f"{what}: {children(patchbay)}\n{patchbay.log}"
+        time.sleep(0.05)
+
+
+def answers(patchbay: Patchbay) -> None:
+    """Until every worker is up, a request may meet one that still starts: it waits there."""
+    for _ in range(8):
+        assert patchbay.post("/v1/messages", BODY).status == 200
+
+
+@pytest.fixture
+def patchbay(redis: RedisServer) -> Iterator[Patchbay]:
+    with Patchbay({"REDIS_URL": redis.url}, flags=("--workers", "2", "--demo")) as running:
+        yield running
+
+
+def test_two_workers_serve_one_greets_and_all_drain(patchbay: Patchbay) -> None:
+    wait_for("two workers", patchbay, 2)
+    answers(patchbay)
+    assert len(re.findall("Patchbay .* listens on", patchbay.log)) == 1
+    workers = children(patchbay)
+    assert patchbay.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_a_worker_that_is_killed_is_started_again(patchbay: Patchbay) -> None:
+    wait_for("two workers", patchbay, 2)
+    before = set(children(patchbay))
+    os.kill(min(before), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while len(now := set(children(patchbay))) != 2 or now == before:
+        assert time.monotonic() < deadline, patchbay.log
+        time.sleep(0.05)
+    answers(patchbay)
+    assert "it is started again" in patchbay.log
+
+
+def test_workers_drain_when_the_first_process_is_killed(patchbay: Patchbay) -> None:
+    wait_for("two workers", patchbay, 2)
+    answers(patchbay)
+    workers = children(patchbay)
+    assert patchbay.process is not None
+    patchbay.process.kill()
+    patchbay.process.wait()
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, patchbay.log
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_without_redis_are_refused_in_one_line(tmp_path: Path) -> None:
+    done = Patchbay(home=tmp_path / "home").manage("runproxy", "--workers", "2", check=False)
+    assert done.returncode == 2
+    [line] = done.stderr.strip().splitlines()
+    assert "Set REDIS_URL" in line
+
+
+@pytest.mark.parametrize("count", ["0", "65", "two"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    done = Patchbay(home=tmp_path / "home").manage("runproxy", "--workers", count, check=False)
+    assert done.returncode == 2
+    assert "PATCHBAY_WORKERS must be a whole number from 1 to 64" in done.stderr
