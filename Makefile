@@ -2,9 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/node
+TOOLS := $(VENV)/tools
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint node-deps bench bench-pool live clients clean
+.PHONY: help run test lint node-deps bench bench-pool live clients screenshots lock sbom audit fuzz-api clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +38,24 @@ live: $(VENV)/.dev  ## try Patchbay against a real model server with a tiny rand
 clients: $(VENV)/.dev  ## connect Claude Code, Codex, aider, opencode, Continue and llm, and run them and the SDKs to a backend of another protocol
 	@exec $(BIN)/python -m bench.clients
 
+screenshots: $(VENV)/.dev $(NODE)/node_modules/.done  ## take the pictures of the documentation from a demo server (needs Chromium)
+	@exec $(BIN)/python -m bench.screenshots
+
+lock: $(TOOLS)/.done  ## pin every dependency with its hashes: requirements.lock, requirements-dev.lock
+	$(COMPILE) --output-file requirements.lock requirements.txt requirements-postgres.txt
+	$(COMPILE) --output-file requirements-dev.lock requirements-dev.txt requirements-postgres.txt
+
+sbom: $(VENV)/.run  ## write what Patchbay is made of as CycloneDX JSON: sbom.json
+	@$(BIN)/python deploy/sbom.py sbom.json
+
+audit: $(TOOLS)/.done  ## look up known weaknesses of the locked dependencies (needs pypi.org)
+	@$(BIN)/python -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/25.0/json", timeout=10)' 2>/dev/null \
+	  || { echo "audit: pypi.org does not tell weaknesses here, so nothing was looked up. Run it where it can."; exit 1; }
+	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
+fuzz-api: $(VENV)/.dev $(TOOLS)/.done  ## send a demo server what its OpenAPI document allows, and check the answers
+	@exec $(BIN)/python -m bench.fuzz_api $(TOOLS)/bin/schemathesis
+
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.work .live .clients $(NODE)/node_modules
 
@@ -49,6 +69,11 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(TOOLS)/.done: $(VENV)/bin/python Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check pip-tools==7.6.2 pip-audit==2.10.1 schemathesis==4.32.5
 	@touch $@
 
 $(NODE)/node_modules/.done: $(NODE)/package.json $(NODE)/package-lock.json

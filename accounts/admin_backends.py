@@ -130,6 +130,8 @@ class BackendAdmin(ObjectButtons):
         sections.append(
             ("Timeouts", {"fields": TIMEOUTS, "classes": ["collapse"], "description": _TIMEOUTS_HELP})
         )
+        sections.append(("Redaction", {"fields": ["redacts"], "description": _REDACTION_HELP}))
+        sections.append(("History", {"fields": ["keeps_bodies"], "classes": ["collapse"]}))
         return sections
 
     def get_inlines(self, request: HttpRequest, obj: Backend | None) -> Any:
@@ -203,6 +205,11 @@ class BackendAdmin(ObjectButtons):
         self.press_for_all(request, "disable", rows)
 
 
+_REDACTION_HELP = (
+    "Keys, tokens, e-mail addresses and the like leave as placeholders, and come back in the answer. The rules, and a"
+    " page to try them: Redaction rules. A model server in your own network (Ollama, LM Studio, vLLM, llama.cpp) always"
+    " gets its requests as they are."
+)
 _TIMEOUTS_HELP = (
     "Seconds. Empty: what PATCHBAY_UPSTREAM_TIMEOUTS says (connect 5, first byte 120 or 600, idle 300)."
 )

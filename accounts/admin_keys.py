@@ -60,6 +60,7 @@ class ClientKeyAdmin(NoSecretLookups):
         return [
             (None, {"fields": ["name", "model_globs", "expires_at"]}),
             ("Limits", {"fields": LIMIT_FIELDS, "description": LIMITS_TEXT}),
+            ("History", {"fields": ["keeps_bodies"]}),
             *([("What is known", {"fields": known})] if obj else []),
         ]
 

@@ -48,13 +48,13 @@ class RouteAdmin(ModelAdmin):
 
     form = RouteForm
     inlines = (RouteTargetInline,)
-    list_display = ("pattern", "goes_to", "sort", "is_enabled", "updated_at")
+    list_display = ("pattern", "goes_to", "sort", "template", "is_enabled", "updated_at")
     list_filter = ("is_enabled",)
     search_fields = ("pattern",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With the targets, so that the list needs no query a row."""
-        return super().get_queryset(request).prefetch_related("targets__backend")
+        return super().get_queryset(request).select_related("template").prefetch_related("targets__backend")
 
     @admin.display(description="goes to")
     def goes_to(self, row: Route) -> str:

@@ -25,6 +25,7 @@ class Caller:
     key: str = ""
     model_globs: tuple[str, ...] = ()
     limits: KeyLimits | None = None
+    keeps_bodies: bool = False
 
 
 ANYBODY = Caller()
@@ -81,7 +82,7 @@ def _match(credential: str, snapshot: Snapshot) -> Caller | None:
     for pepper in settings.PATCHBAY_KEY_PEPPERS:
         config = snapshot.client_keys.get(digest_of(credential, pepper=pepper))
         if config is not None and _is_current(config):
-            return Caller(config.name, config.model_globs, config.limits)
+            return Caller(config.name, config.model_globs, config.limits, config.keeps_bodies)
     return None
 
 

@@ -10,6 +10,7 @@ from accounts.pool import Ask, Choice, pool
 from accounts.snapshot import Snapshot
 from backends.capabilities import Capabilities
 from backends.conditions import Facts
+from backends.config import RouteTemplate
 from backends.routing import Decision, PassedOver, Target, decide
 from backends.wire.kinds import Kind, Protocol, carrier
 from backends.wire.pairs import losses
@@ -110,7 +111,10 @@ class TargetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision, ready to be shown. `forbidden`: why the client key may not have it; "" if it may."""
+    """A decision, ready to be shown. `forbidden`: why the client key may not have it; "" if it may.
+
+    `template`: what the route puts into its requests.
+    """
 
     asked: str
     protocol: Protocol
@@ -119,6 +123,7 @@ class Explanation:
     targets: tuple[TargetFacts, ...]
     passed_over: tuple[PassedOver, ...] = ()
     forbidden: str = ""
+    template: RouteTemplate | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
@@ -130,7 +135,14 @@ class Explanation:
             "targets": [target.as_dict() for target in self.targets],
             "passedOver": [passed._asdict() for passed in self.passed_over],
             "forbidden": self.forbidden or None,
+            "template": self._template(),
         }
+
+    def _template(self) -> dict[str, object] | None:
+        found = self.template
+        if found is None:
+            return None
+        return {"name": found.name, "version": found.version, "problem": found.problem or None}
 
     @property
     def title(self) -> str:
@@ -142,6 +154,8 @@ class Explanation:
         lines = [self.title]
         if self.forbidden:
             lines.append(f"  refused with 403: {self.forbidden}")
+        if self.template is not None:
+            lines.append(f"  with template {self.template}")
         for number, target in enumerate(self.targets, start=1):
             first, *rest = target.lines()
             lines += [f"  {number}. {first}", *(f"     {line}" for line in rest)]
@@ -176,6 +190,7 @@ def _explanation(model: str, protocol: Protocol, snapshot: Snapshot, facts: Fact
         targets=targets,
         passed_over=decision.passed_over,
         forbidden=_forbidden(key, decision, snapshot) if key else "",
+        template=decision.targets[0].template,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 from django.db import models, transaction
 
 from accounts.models import Account, ClientKey, OAuthProvider
-from backends.models import Backend, RedactionRule, RequestTemplate, Route, RouteTarget
+from backends.models import Backend, PriceOverride, RedactionRule, RequestTemplate, Route, RouteTarget
 from backends.move_in.shapes import (
     VERSION,
     AccountShape,
@@ -22,6 +22,7 @@ from backends.move_in.shapes import (
     ClientKeyShape,
     Configuration,
     OAuthProviderShape,
+    PriceShape,
     RedactionRuleShape,
     RouteShape,
     Shape,
@@ -52,6 +53,7 @@ def configuration() -> Configuration:
         redaction_rules=[
             _shape(RedactionRuleShape, row) for row in _sorted(RedactionRule.objects.all(), "name")
         ],
+        prices=[price_shape(row) for row in PriceOverride.objects.select_related("backend")],
         routes=[route_shape(row) for row in _sorted(_routes(), "pattern")],
         client_keys=[client_key_shape(row) for row in _sorted(ClientKey.objects.all(), "name")],
     )
@@ -76,6 +78,11 @@ def route_shape(row: Route) -> RouteShape:
 def target_shape(row: RouteTarget) -> TargetShape:
     """One target."""
     return _shape(TargetShape, row, backend=row.backend.name)
+
+
+def price_shape(row: PriceOverride) -> PriceShape:
+    """The operator's prices of some models from a day on."""
+    return _shape(PriceShape, row, backend=row.backend.name if row.backend else "")
 
 
 def client_key_shape(row: ClientKey) -> ClientKeyShape:

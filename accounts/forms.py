@@ -196,7 +196,7 @@ class ClientKeyForm(ModelForm):
     class Meta:
         model = ClientKey
         fields = (
-            *("name", "model_globs", "expires_at"),
+            *("name", "model_globs", "expires_at", "keeps_bodies"),
             *("requests_per_minute", "tokens_per_minute", "budget", "budget_period"),
         )
 

@@ -124,7 +124,7 @@ class RouteForm(ModelForm):
 
     class Meta:
         model = Route
-        fields = ("pattern", "is_enabled")
+        fields = ("pattern", "template", "is_enabled")
         widgets = {"pattern": forms.TextInput(attrs={"size": 40, "spellcheck": "false"})}
 
 

@@ -20,18 +20,20 @@ from accounts.key_services import key_issue
 from accounts.login_services import CallersOwn, Credential, LoginLater, credential_set
 from accounts.models import Account, ClientKey, OAuthProvider
 from backends.conditions import BadCondition
-from backends.models import Backend, RedactionRule, RequestTemplate, Route, RouteTarget
+from backends.models import Backend, PriceOverride, RedactionRule, RequestTemplate, Route, RouteTarget
 from backends.move_in.plan import Item, NotTaken, Plan, S
 from backends.move_in.shapes import (
     AccountShape,
     BackendShape,
     ClientKeyShape,
     OAuthProviderShape,
+    PriceShape,
     RedactionRuleShape,
     RouteShape,
     TargetShape,
     TemplateShape,
 )
+from backends.redaction_services import rule_add, rule_switch
 from backends.route_checks import Surroundings, check_route
 from backends.services import (
     ServiceError,
@@ -42,6 +44,7 @@ from backends.services import (
 )
 from backends.snapshot import load_routing
 from backends.targets import target_texts
+from backends.template_services import checked_spec, template_create
 
 MOST_CHECKED = 200  # routes that are looked at for warnings; each is held against all the others
 
@@ -129,6 +132,7 @@ class _Mover:
         self._each("account", plan.accounts, self._account)
         self._each("template", plan.templates, self._template)
         self._each("redaction rule", plan.redaction_rules, self._redaction_rule)
+        self._each("price of", plan.prices, self._price)
         self._each("route", plan.routes, self._route)
         self._each("client key", plan.client_keys, self._client_key)
         self._check_routes(plan)
@@ -253,17 +257,33 @@ class _Mover:
         shape = item.shape
         found = RequestTemplate.objects.filter(name=shape.name).first()
         if found is not None:
-            detail = "" if found.spec == shape.spec else "exists and is left as it is; its text differs"
+            detail = (
+                ""
+                if found.spec == checked_spec(shape.spec)
+                else "exists and is left as it is; its text differs"
+            )
             return Change(Mark.EXISTS, "template", found.name, detail)
-        save_checked(RequestTemplate(**columns(shape)))
+        template_create(shape.name, shape.spec)
         return Change(Mark.ADDED, "template", shape.name)
 
     def _redaction_rule(self, item: Item[RedactionRuleShape]) -> Change:
         shape = item.shape
         if RedactionRule.objects.filter(name=shape.name).exists():
             return Change(Mark.EXISTS, "redaction rule", shape.name)
-        save_checked(RedactionRule(**columns(shape)))
+        if not shape.pattern:
+            rule_switch(shape.name, is_on=shape.is_enabled)
+            return Change(Mark.ADDED, "redaction rule", shape.name, "(on)" if shape.is_enabled else "(off)")
+        rule_add(shape.name, shape.label, shape.pattern, is_enabled=shape.is_enabled)
         return Change(Mark.ADDED, "redaction rule", shape.name, f"({shape.label})")
+
+    def _price(self, item: Item[PriceShape]) -> Change:
+        shape = item.shape
+        backend = self._backend_of(shape.backend) if shape.backend else None
+        model, detail = shape.model.strip().lower(), f"(from {shape.since})"
+        if PriceOverride.objects.filter(backend=backend, model=model, since=shape.since).exists():
+            return Change(Mark.EXISTS, "price of", model, detail)
+        save_checked(PriceOverride(backend=backend, **columns(shape, "backend")))
+        return Change(Mark.ADDED, "price of", model, detail)
 
     def _client_key(self, item: Item[ClientKeyShape]) -> Change:
         shape = item.shape
@@ -340,5 +360,5 @@ def _differences(there: BackendShape, wanted: BackendShape) -> str:
 
 def _name(shape: object) -> str:
     """What a row is called, for a report."""
-    found = (getattr(shape, name, None) for name in ("alias", "pattern", "name", "backend"))
+    found = (getattr(shape, name, None) for name in ("alias", "pattern", "model", "name", "backend"))
     return next(str(name)[:200] for name in found if name is not None)

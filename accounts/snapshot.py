@@ -27,6 +27,8 @@ from accounts.vault import Secret, VaultError, unseal
 from backends.addresses import BadBaseUrl
 from backends.config import DEMO_NAME, Routing
 from backends.models import ConfigVersion
+from backends.price_services import load_prices
+from backends.prices import NO_PRICES, PriceBook
 from backends.snapshot import load_routing
 from backends.tasks import in_database_thread
 
@@ -89,17 +91,22 @@ class ClientKeyConfig:
     model_globs: tuple[str, ...]
     expires_at: datetime | None
     limits: KeyLimits | None = None
+    keeps_bodies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One version of everything. `pools` is keyed by backend name, `client_keys` by digest."""
+    """One version of everything. `pools` is keyed by backend name, `client_keys` by digest.
+
+    `prices` are those that the operator set.
+    """
 
     version: int
     routing: Routing
     pools: Mapping[str, tuple[AccountConfig, ...]]
     client_keys: Mapping[str, ClientKeyConfig]
     has_client_keys: bool
+    prices: PriceBook = NO_PRICES
 
     def pool(self, backend: str) -> tuple[AccountConfig, ...]:
         """The accounts of one backend, in order of alias; empty if it has none."""
@@ -127,7 +134,7 @@ def load_snapshot(demo: Demo | None = None) -> Snapshot:
         routing = load_routing(demo.url)
     pools = _pools(demo if DEMO_NAME in routing.backends else None)
     register_secrets(a.secret.reveal() for pool in pools.values() for a in pool if a.secret)
-    return Snapshot(version, routing, MappingProxyType(pools), *_client_keys())
+    return Snapshot(version, routing, MappingProxyType(pools), *_client_keys(), load_prices())
 
 
 def _pools(demo: Demo | None) -> dict[str, tuple[AccountConfig, ...]]:
@@ -204,7 +211,9 @@ def _demo_account(number: int, count: int) -> AccountConfig:
 def _client_keys() -> tuple[Mapping[str, ClientKeyConfig], bool]:
     rows = list(ClientKey.objects.all())
     valid = {
-        row.digest: ClientKeyConfig(row.name, tuple(row.model_globs), row.expires_at, _limits(row))
+        row.digest: ClientKeyConfig(
+            row.name, tuple(row.model_globs), row.expires_at, _limits(row), row.keeps_bodies
+        )
         for row in rows
         if row.revoked_at is None
     }

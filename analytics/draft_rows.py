@@ -8,7 +8,8 @@ from decimal import Decimal
 from accounts.redact import redact
 from analytics.decision import DecisionNote
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft
-from analytics.pricing import CostSource, cost_of
+from analytics.pricing import CostSource, cost_of, cost_source
+from backends.prices import NO_PRICES, PriceBook
 from backends.wire.kinds import Kind
 
 Value = str | int | float | Decimal | datetime | None
@@ -16,8 +17,8 @@ Row = dict[str, Value]  # by column: the names of the model's fields
 _MAX_INT = 2**63 - 1
 
 
-def record_row(draft: RecordDraft) -> Row:
-    """Column names and values of a request's record."""
+def record_row(draft: RecordDraft, prices: PriceBook = NO_PRICES) -> Row:
+    """Column names and values of a request's record. `prices`: the operator's own."""
     return {
         "id": draft.id,
         "started_at": draft.started_at,
@@ -32,29 +33,42 @@ def record_row(draft: RecordDraft) -> Row:
         "model_used": _text(draft.model_used, 200),
         "backend": draft.backend,
         "account": draft.account,
+        "provider": _text(draft.provider, 32),
         "key": draft.key,
         "session": _text(draft.session, 80),
         "session_source": _text(draft.session_source, 16),
+        "agent": _text(draft.agent, 80),
+        "parent_agent": _text(draft.parent_agent, 80),
         "attempts": len(draft.attempts),
-        "connect_ms": draft.connect_ms,
-        "ttfb_ms": draft.ttfb_ms,
-        "ttft_ms": draft.ttft_ms,
-        "overhead_ms": draft.overhead_ms,
-        "queued_ms": draft.queued_s * 1000 if draft.choices else None,
+        **_phase_columns(draft),
+        "request_bytes": draft.request_bytes,
+        "response_bytes": draft.response_bytes,
         "decision": _decision(draft),
         "mutations": ", ".join(draft.mutations),
         "lost": _text(", ".join(draft.lost), 2000),
         "error": _text(redact(draft.error), 2000),
+        "alarm": draft.alarm or None,
         "method": _text(draft.method, 8),
         "path": _text(draft.path, 200),
         "client": _text(draft.client, 200),
-        **_usage_columns(draft),
+        **_usage_columns(draft, prices),
     }
 
 
-def _usage_columns(draft: RecordDraft) -> Row:
+def _phase_columns(draft: RecordDraft) -> Row:
+    return {
+        "queued_ms": draft.queued_s * 1000 if draft.choices else None,
+        "lease_ms": draft.lease_ms,
+        "connect_ms": draft.connect_ms,
+        "ttfb_ms": draft.ttfb_ms,
+        "ttft_ms": draft.ttft_ms,
+        "overhead_ms": draft.overhead_ms,
+    }
+
+
+def _usage_columns(draft: RecordDraft, prices: PriceBook) -> Row:
     usage = draft.usage
-    cost, cost_source = _cost(draft)
+    cost, known_by = _cost(draft, prices)
     return {
         "fresh_input_tokens": _count(usage.fresh_input) if usage else None,
         "cache_read_tokens": _count(usage.cache_read) if usage else None,
@@ -65,7 +79,7 @@ def _usage_columns(draft: RecordDraft) -> Row:
         "usage_source": _usage_source(draft),
         "raw_usage": _text(usage.raw.decode("utf-8", "replace"), 4000) if usage else "",
         "cost": cost,
-        "cost_source": cost_source,
+        "cost_source": known_by,
     }
 
 
@@ -76,14 +90,14 @@ def _usage_source(draft: RecordDraft) -> str:
     return "reported" if draft.usage_is_final else "estimated"
 
 
-def _cost(draft: RecordDraft) -> tuple[Decimal | None, str]:
+def _cost(draft: RecordDraft, prices: PriceBook) -> tuple[Decimal | None, str]:
     """The cost, and how far it can be relied on. What was never served has nothing to price."""
     if draft.usage is None:
         return None, CostSource.UNPRICED.value if _was_served(draft) else ""
-    cost = cost_of(draft.model_used, draft.provider, draft.usage, draft.started_at)
-    if cost is None:
-        return None, CostSource.UNPRICED.value
-    return cost, (CostSource.PRICED if draft.usage_is_final else CostSource.ESTIMATED).value
+    cost = cost_of(
+        draft.model_used, draft.provider, draft.usage, draft.started_at, backend=draft.backend, own=prices
+    )
+    return cost, cost_source(cost, is_final=draft.usage_is_final).value
 
 
 def _was_served(draft: RecordDraft) -> bool:

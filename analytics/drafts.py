@@ -20,9 +20,10 @@ _ids = random.Random(secrets.randbits(256))
 def new_request_id() -> str:
     """A fresh `x-patchbay-request-id`, the record's key: `req_` and 24 hexadecimal digits.
 
-    Unique, not secret: one read of the system's randomness per process, since each costs a system call.
+    The milliseconds since the epoch come first, so that new records stand together in every index, however many there
+    are. Unique, not secret: one read of the system's randomness per process, since each costs a system call.
     """
-    return f"req_{_ids.getrandbits(96):024x}"
+    return f"req_{time.time_ns() // 1_000_000:012x}{_ids.getrandbits(48):012x}"
 
 
 class Outcome(StrEnum):
@@ -63,6 +64,9 @@ class RecordDraft:
 
     `provider` is the backend's preset: whose prices apply, "" for none. `rule` and `route_reason` are the router's,
     `route_note` its part about targets that were passed over, `choices` the pool's, in the order they were made.
+    `agent` and `parent_agent` name who within the session asked, "" where the client does not say.
+    `request_bytes` and `response_bytes` are the sizes of the bodies as the client sent and got them; `lease_ms` is
+    the time that choosing accounts took, without the wait for one. `alarm`: something that should not be.
     `on_end` is called once, when the request has ended.
     """
 
@@ -86,6 +90,9 @@ class RecordDraft:
     key: str = ""
     session: str = ""
     session_source: str = ""
+    agent: str = ""
+    parent_agent: str = ""
+    trace_parent: str = ""  # the caller's span, as W3C Trace Context writes it
     provider: str = ""
     rule: str = ""
     route_reason: str = ""
@@ -97,11 +104,15 @@ class RecordDraft:
     ttfb_ms: float | None = None
     ttft_ms: float | None = None
     overhead_ms: float | None = None
+    lease_ms: float | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
     queued_s: float = 0.0  # time spent waiting for an account
     upstream_s: float = 0.0  # time spent waiting for upstreams, for the overhead
     mutations: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     error: str = ""
+    alarm: str = ""
     attempts: list[AttemptDraft] = field(default_factory=list)
     on_end: Callable[[], None] | None = None
 

@@ -1,4 +1,4 @@
-"""What each client key has asked for, from the history. Nothing here writes."""
+"""What each client key has asked for, from the sums that the history keeps. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Count, Max, Q, Sum
-from django.db.models.functions import Coalesce
-
-from analytics.drafts import Outcome
 from analytics.models import RequestRecord
-from analytics.pricing import CostSource
-
-_INPUT = (
-    Coalesce("fresh_input_tokens", 0)
-    + Coalesce("cache_read_tokens", 0)
-    + Coalesce("cache_write_5m_tokens", 0)
-    + Coalesce("cache_write_1h_tokens", 0)
-)
-_IS_REJECTED = Q(outcome=Outcome.REJECTED.value)
+from analytics.usage_sums import Sums, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +32,24 @@ NOT_USED = KeyUsage()
 
 def usage_of_keys(names: Iterable[str], since: datetime) -> dict[str, KeyUsage]:
     """By name; keys without a record since then are missing."""
-    rows = (
-        RequestRecord.objects.filter(started_at__gte=since, key__in=list(names))
-        .order_by()
-        .values("key")
-        .annotate(
-            requests=Count("pk", filter=~_IS_REJECTED),
-            refused=Count("pk", filter=_IS_REJECTED),
-            output=Coalesce(Sum("output_tokens"), 0),
-            priced=Sum("cost"),
-            unpriced=Count("pk", filter=Q(cost_source=CostSource.UNPRICED.value)),
-            last_used_at=Max("started_at"),
-            inputs=Coalesce(Sum(_INPUT), 0),
-        )
+    wanted = set(names)
+    found = {group.group[0]: group for group in sums(since, by=("key",))}
+    return {name: _usage(name, found[name]) for name in sorted(wanted & found.keys())}
+
+
+def _usage(name: str, used: Sums) -> KeyUsage:
+    return KeyUsage(
+        used.reached,
+        used.rejected,
+        used.input_tokens,
+        used.output_tokens,
+        used.spent if used.priced else None,
+        used.unpriced,
+        _last_used(name),
     )
-    return {
-        row["key"]: KeyUsage(
-            row["requests"],
-            row["refused"],
-            row["inputs"],
-            row["output"],
-            row["priced"],
-            row["unpriced"],
-            row["last_used_at"],
-        )
-        for row in rows
-    }
+
+
+def _last_used(name: str) -> datetime | None:
+    """One row by its index, however many there are."""
+    rows = RequestRecord.objects.filter(key=name).order_by("-started_at")
+    return rows.values_list("started_at", flat=True).first()

@@ -10,17 +10,26 @@ from django.db import models
 
 
 class UsageSums(models.Model):
-    """Sums over requests. Tokens are in disjoint buckets; `reasoning_tokens` are part of the output."""
+    """Sums over requests. Tokens are in disjoint buckets; `reasoning_tokens` are part of the output.
+
+    `requests` counts every record: also token counts, which use nothing, and the rejected, which stand apart as well;
+    so `requests - rejected` came as far as an upstream. A rejected request has neither duration nor model here: its
+    client could have written any text there. `unpriced` were served, but nobody knows for how much, so `cost` is the
+    cost of the `priced` ones.
+    """
 
     backend = models.CharField(max_length=64)
     account = models.CharField(max_length=64)
     key = models.CharField("client key", max_length=64)
-    model = models.CharField(max_length=200, help_text="As the backend was asked; else as the client asked.")
+    model = models.CharField(
+        max_length=200, help_text="As the backend was asked; else as the client asked; empty: rejected."
+    )
     requests = models.PositiveBigIntegerField(default=0)
     errors = models.PositiveBigIntegerField(
         default=0, help_text="error, truncated, shutdown; not rejected, not cancelled"
     )
     rejected = models.PositiveBigIntegerField(default=0)
+    priced = models.PositiveBigIntegerField(default=0, help_text="Requests with a cost.")
     unpriced = models.PositiveBigIntegerField(default=0, help_text="Served requests without a known price.")
     estimated = models.PositiveBigIntegerField(default=0, help_text="Requests whose usage is an estimate.")
     fresh_input_tokens = models.BigIntegerField(default=0)
@@ -28,8 +37,8 @@ class UsageSums(models.Model):
     cache_write_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     reasoning_tokens = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=8, default=0)
-    duration_ms = models.FloatField(default=0, help_text="Sum over the requests that were served or failed.")
+    cost = models.DecimalField(max_digits=24, decimal_places=8, default=0)
+    duration_ms = models.FloatField(default=0, help_text="Sum over the requests that were not rejected.")
     ttft_ms = models.FloatField(default=0, help_text="Sum over the requests that have one.")
     ttft_count = models.PositiveBigIntegerField(default=0)
 
@@ -105,7 +114,7 @@ class Facet(models.Model):
 
 
 class SessionRow(models.Model):
-    """One session: sums over its requests."""
+    """One session: sums over its requests, without the rejected ones. Its names are as they were last."""
 
     id = models.CharField(primary_key=True, max_length=80, help_text="The session's id.")
     source = models.CharField(max_length=16, blank=True)
@@ -114,19 +123,21 @@ class SessionRow(models.Model):
     model = models.CharField(max_length=200, blank=True, help_text="Used last.")
     backend = models.CharField(max_length=64, blank=True, help_text="Used last.")
     first_at = models.DateTimeField()
-    last_at = models.DateTimeField(db_index=True)
+    last_at = models.DateTimeField()
     requests = models.PositiveIntegerField(default=0)
     errors = models.PositiveIntegerField(default=0)
+    priced = models.PositiveIntegerField(default=0)
     unpriced = models.PositiveIntegerField(default=0)
     fresh_input_tokens = models.BigIntegerField(default=0)
     cache_read_tokens = models.BigIntegerField(default=0)
     cache_write_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=8, default=0)
+    cost = models.DecimalField(max_digits=24, decimal_places=8, default=0)
 
     class Meta:
         verbose_name = "session"
         ordering = ["-last_at", "id"]
+        indexes = [models.Index(fields=["last_at", "cost", "id"], name="session_dearest")]
 
     def __str__(self) -> str:
         return self.id

@@ -46,6 +46,12 @@ class RequestRecord(models.Model):
     model_used = models.CharField(max_length=200, blank=True)
     backend = models.CharField(max_length=64, blank=True)
     account = models.CharField(max_length=64, blank=True)
+    provider = models.CharField(
+        max_length=32,
+        null=True,
+        blank=True,
+        help_text="The backend's preset then: whose price list applies.",
+    )
     key = models.CharField("client key", max_length=64, blank=True)
     session = models.CharField(max_length=80, blank=True)
     session_source = models.CharField(
@@ -112,10 +118,17 @@ class RequestRecord(models.Model):
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="record_newest_first"),
             models.Index(fields=["session", "-started_at"], name="record_by_session"),
+            models.Index(fields=["backend", "-started_at"], name="record_by_backend"),
             models.Index(fields=["account", "-started_at"], name="record_by_account"),
             models.Index(fields=["key", "-started_at"], name="record_by_key"),
+            models.Index(fields=["model_asked", "-started_at"], name="record_by_asked"),
             models.Index(fields=["model_used", "-started_at"], name="record_by_model"),
             models.Index(fields=["outcome", "-started_at"], name="record_by_outcome"),
+            models.Index(
+                fields=["alarm", "-started_at"],
+                name="record_by_alarm",
+                condition=models.Q(alarm__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a request costs at the provider's list prices, from the data that the genai-prices package carries.
+"""What a request costs: at the operator's own prices, else at the provider's, which the genai-prices package carries.
 
 Rule: what cannot be priced is None, never 0. The package is imported at the first question (some 15 MB and a tenth
 of a second), so ask from the history's writer or from a command; nothing here uses the network. Its data are looked
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from backends.prices import NO_PRICES, Price, PriceBook
 from backends.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -54,29 +55,76 @@ class CostSource(StrEnum):
     UNPRICED = "unpriced"
 
 
-def cost_of(model: str, provider: str, usage: Usage, at: datetime | None = None) -> Decimal | None:
+def cost_source(cost: Decimal | None, *, is_final: bool) -> CostSource:
+    """How far the cost of a usage can be relied on. `is_final`: it was reported of the whole answer."""
+    if cost is None:
+        return CostSource.UNPRICED
+    return CostSource.PRICED if is_final else CostSource.ESTIMATED
+
+
+def cost_of(
+    model: str,
+    provider: str,
+    usage: Usage,
+    at: datetime | None = None,
+    *,
+    backend: str = "",
+    own: PriceBook = NO_PRICES,
+) -> Decimal | None:
     """US dollars for `usage` of `model` at `provider` (a backend's preset) by the prices of `at` (default: now).
 
-    None when the model, the provider or a part of the usage has no known price. Counted beside the tokens: searches
-    on the web and the fast mode of Anthropic models, both as the provider's usage object names them.
+    `own`: the operator's prices, which go before the list's; `backend`: for those of one backend. None when the model,
+    the provider or a part of the usage has no known price. Counted beside the tokens: searches on the web and the
+    fast mode of Anthropic models, both as the provider's usage object names them.
     """
+    when = at or datetime.now(UTC)
     info = _model(provider, model)
+    if (price := own.find(backend, model, when.astimezone(UTC).date())) is not None:
+        return _at_own_price(price, info, usage, when)
     if info is None:
         return None
     extras = _extras(usage.raw)
     if extras.has_audio:
         return None  # audio has prices of its own, and the reports do not say how much of it was cached
     context = {"speed": extras.speed} if extras.speed else None
-    prices = vars(info.get_prices(at or datetime.now(UTC), context))
+    prices = vars(info.get_prices(when, context))
     return _within(_tokens(prices, usage), _searches(prices, extras.searches))
 
 
-def estimate_cost(model: str, provider: str, input_tokens: int, max_output_tokens: int) -> Decimal | None:
+def estimate_cost(
+    model: str,
+    provider: str,
+    input_tokens: int,
+    max_output_tokens: int,
+    *,
+    backend: str = "",
+    own: PriceBook = NO_PRICES,
+) -> Decimal | None:
     """US dollars if all of `max_output_tokens` are used and nothing comes from a cache; None when unpriced.
 
     For a guard on spending before a request. The first call loads the price data: not in the event loop's thread.
     """
-    return cost_of(model, provider, Usage(input_tokens, 0, 0, 0, max_output_tokens, 0, b""))
+    usage = Usage(input_tokens, 0, 0, 0, max_output_tokens, 0, b"")
+    return cost_of(model, provider, usage, backend=backend, own=own)
+
+
+def _at_own_price(price: Price, info: ModelInfo | None, usage: Usage, when: datetime) -> Decimal | None:
+    """The tokens as the operator set it; searches as the list has them, since nobody sets those."""
+    searches = _extras(usage.raw).searches
+    listed: Prices = vars(info.get_prices(when)) if searches and info is not None else {}
+    return _within(_tokens(_as_listed(price), usage), _searches(listed, searches))
+
+
+def _as_listed(price: Price) -> dict[str, Decimal]:
+    """A price under the list's names. What is not set is left out, except where the input's price stands in."""
+    named = {
+        "input_mtok": price.input,
+        "cache_read_mtok": price.cache_read,
+        "cache_write_5m_mtok": price.cache_write_5m if price.cache_write_5m is not None else price.input,
+        "cache_write_1h_mtok": price.cache_write_1h if price.cache_write_1h is not None else price.input,
+        "output_mtok": price.output,
+    }
+    return {name: dollars for name, dollars in named.items() if dollars is not None}
 
 
 # --- the price list -----------------------------------------------------------------------------------------

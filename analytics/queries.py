@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from analytics.bodies.search import search_bodies
 from analytics.drafts import Outcome
-from analytics.models import Attempt, RequestRecord
+from analytics.models import Attempt, Facet, RequestRecord
+from analytics.paging import SCAN_ROWS, BadFilter, Branch, Condition, Page, branch, passive, read_page
+
+__all__ = [
+    "BadFilter",
+    "Follower",
+    "HistoryFilter",
+    "Page",
+    "Today",
+    "attempts_of",
+    "find_record",
+    "newest_record",
+    "status_range",
+    "today",
+]
 
 FAILED = [Outcome.ERROR.value, Outcome.TRUNCATED.value, Outcome.SHUTDOWN.value]
 REJECTED = Outcome.REJECTED.value
-
-
-class BadFilter(ValueError):
-    """A filter value that cannot match anything. The text says what it takes."""
+MAX_SPELLINGS = 4  # each is a query of its own
+MAX_FOUND = 500
+_REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """What to look for; empty means anything. `status` is a code (`429`) or a class (`5xx`)."""
+    """What to look for; empty means anything.
+
+    `status` is a code (`429`) or a class (`5xx`); `client` a part of the user agent; `alarm` a name, or `any`;
+    `text` a request's id, a part of an error, or words of a kept body (of the newest that have them); `since` is
+    included, `until` is not.
+    """
 
     outcome: str = ""
     model: str = ""
@@ -31,28 +52,81 @@ class HistoryFilter:
     session: str = ""
     status: str = ""
     since: datetime | None = None
+    until: datetime | None = None
+    agent: str = ""
+    client: str = ""
+    kind: str = ""
+    lane: str = ""
+    alarm: str = ""
+    stream: bool | None = None
+    min_duration_ms: float | None = None
+    text: str = ""
 
     def rows(self) -> QuerySet[RequestRecord]:
-        """The matching rows, newest first. Raises BadFilter."""
-        exact = {
-            "outcome": self.outcome,
-            "account": self.account,
-            "key": self.key,
-            "session": self.session,
-        }
-        rows = RequestRecord.objects.filter(**{name: value for name, value in exact.items() if value})
+        """The matching rows, newest first. For a page of them `page()` is quicker. Raises BadFilter."""
+        rows = RequestRecord.objects.filter(*self._loose(), **self._exact(), **self._times())
         if self.backend:
             rows = rows.filter(backend__iexact=self.backend)
         if self.model:
             rows = rows.filter(Q(model_asked__iexact=self.model) | Q(model_used__iexact=self.model))
-        if self.status:
-            low, high = status_range(self.status)
-            rows = rows.filter(status__gte=low, status__lte=high)
-        return rows.filter(started_at__gte=self.since) if self.since else rows
+        return rows.filter(self._found() | Q(error__icontains=self.text)) if self.text else rows
 
     def newest(self, limit: int) -> list[RequestRecord]:
         """The `limit` newest matching rows, the newest last."""
         return list(reversed(self.rows()[:limit]))
+
+    def page(self, before: str = "", limit: int = 50, *, scan: int = SCAN_ROWS) -> Page:
+        """The newest `limit` matching rows behind the cursor `before` (the `next` of the page before it).
+
+        Names of models and backends in any case of letters that the facets know. Raises BadFilter.
+        """
+        rest, exacts = self._loose(), [self._exact()]
+        for columns, name in ((("backend",), self.backend), (("model_used", "model_asked"), self.model)):
+            if name:
+                exacts = [exact | named for exact in exacts for named in _spellings(columns, name)]
+        branches = [branch(exact, [*rest, *self._error()]) for exact in exacts]
+        if self.text:
+            found = self._found()
+            named = [Branch(found, branch(exact, rest).conditions, narrow=True) for exact in exacts]
+            branches = named if _REQUEST_ID.fullmatch(self.text) else [*branches, *named]
+        return read_page(branches, Q(**self._times()), before, limit, scan)
+
+    def _error(self) -> list[Condition]:
+        return [Q(error__icontains=self.text)] if self.text else []
+
+    def _found(self) -> Q:
+        """The rows that the text names, or whose bodies brought it."""
+        return Q(pk__in=[self.text, *search_bodies(self.text, MAX_FOUND)])
+
+    def _exact(self) -> dict[str, str]:
+        names = ("session", "agent", "account", "key", "outcome", "kind", "lane")
+        exact = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return exact if self.alarm in ("", "any") else exact | {"alarm": self.alarm}
+
+    def _loose(self) -> list[Condition]:
+        """Conditions that no index serves."""
+        found: list[Condition] = [Q(alarm__gt="")] if self.alarm == "any" else []
+        if self.status:
+            low, high = status_range(self.status)
+            found.append(Q(status__gte=low, status__lte=high))
+        if self.client:
+            found.append(Q(client__icontains=self.client))
+        if self.stream is not None:
+            found.append(passive("stream", self.stream))
+        if self.min_duration_ms is not None:
+            found.append(Q(duration_ms__gte=self.min_duration_ms))
+        return found
+
+    def _times(self) -> dict[str, datetime]:
+        times = {"started_at__gte": self.since, "started_at__lt": self.until}
+        return {name: moment for name, moment in times.items() if moment is not None}
+
+
+def _spellings(columns: Sequence[str], name: str) -> list[dict[str, str]]:
+    """The columns with the name as it was recorded there: as it is given, or as the facets spell it."""
+    known = Facet.objects.filter(column__in=columns, value__iexact=name).values_list("column", "value")
+    pairs = {(column, name) for column in columns} | set(known[:MAX_SPELLINGS])
+    return [{column: value} for column, value in sorted(pairs)]
 
 
 def find_record(id_: str) -> RequestRecord | None:

@@ -101,6 +101,13 @@ class BaseUrl:
         """The address, if the host is written as one."""
         return _literal(self.host)
 
+    @property
+    def is_private(self) -> bool:
+        """Whether it is on this machine or in a private network, as far as the host itself tells."""
+        if address := self.address:
+            return _is_private(address)
+        return "." not in self.host or self.host.endswith(_LOCAL_SUFFIXES)
+
 
 def check_base_url(text: str) -> BaseUrl:
     """Parse and judge what a person wrote as a base URL. Raises BadBaseUrl. Looks nothing up."""

@@ -9,6 +9,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from backends import admin_prices as admin_prices
+from backends import admin_redaction, admin_templates  # noqa: F401  (register their pages)
 from backends.django_types import ModelAdmin
 from backends.models import LearnedQuirk
 

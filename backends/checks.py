@@ -68,3 +68,23 @@ def base_urls_are_allowed() -> list[CheckMessage]:
             hint = "Change its base URL in the admin, or remove it: python manage.py backend remove NAME"
             found.append(Warning(f"Backend {row.name} is left out: {exc}", hint=hint, id="patchbay.W002"))
     return found
+
+
+@register("database")
+@of_rows
+def redaction_works() -> list[CheckMessage]:
+    """patchbay.W003: a rule that cannot be used, for example in a restored database, keeps backends from requests.
+    patchbay.W004: no rule is used at all."""
+    from backends.models import Backend  # models are not loaded yet when this module is
+    from backends.redaction import load_redaction
+
+    rows = Backend.objects.filter(is_enabled=True, redacts=True)
+    names = ", ".join(row.name for row in rows if not row.is_own_server)
+    if names and settings.PATCHBAY_PASSTHROUGH:
+        hint = "Start without --passthrough (PATCHBAY_PASSTHROUGH) to redact them."
+        told = f"Requests to {names} go out as they are: nothing is redacted under --passthrough."
+        return [Warning(told, hint=hint, id="patchbay.W004")]
+    if names and (problem := load_redaction().problem):
+        hint = "Correct the rule in the admin, or turn it off: python manage.py redaction disable NAME"
+        return [Warning(f"{names} get no requests: {problem}", hint=hint, id="patchbay.W003")]
+    return []

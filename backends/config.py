@@ -17,6 +17,8 @@ from backends.conditions import NO_CONDITIONS, Conditions
 from backends.globs import GlobIndex, glob_matches, is_exact
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.quirks import Quirk
+from backends.wire.redaction import RuleSet
+from backends.wire.templates import Template
 
 DEMO_NAME = "demo"
 DEMO_MODELS = ("demo", "demo-claude", "demo-gpt")
@@ -70,6 +72,8 @@ class BackendConfig:
     strategy: Strategy = Strategy.HEADROOM
     overrides: Overrides = NO_OVERRIDES
     quirks: Mapping[str, tuple[Quirk, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    redacts: bool = False
+    keeps_bodies: bool = False
     _known: dict[str, Capabilities] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -137,11 +141,29 @@ class TargetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteTemplate:
+    """The request template of a route, as it is in force.
+
+    `template` None: the stored text cannot be used, for the reason in `problem`. Requests go without it, and say so.
+    """
+
+    name: str
+    version: int
+    template: Template | None
+    problem: str = ""
+
+    def __str__(self) -> str:
+        unused = f", not used: {self.problem}" if self.template is None else ""
+        return f"{self.name}, version {self.version}{unused}"
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """A rule, its pattern in lower case, its targets in order of position."""
 
     pattern: str
     targets: tuple[TargetConfig, ...]
+    template: RouteTemplate | None = None
 
     @property
     def is_alias(self) -> bool:
@@ -160,6 +182,17 @@ def specificity_of(pattern: str) -> tuple[int, int, str]:
     return (stars + pattern.count("?") - len(pattern), stars, pattern)
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is replaced in requests to backends that ask for it.
+
+    `problem`: why the stored rules cannot be used. Then those backends get nothing, rather than what should be hidden.
+    """
+
+    rules: RuleSet = field(default_factory=lambda: RuleSet(()))
+    problem: str = ""
+
+
 @dataclass(frozen=True)
 class Routing:
     """All that `decide()` looks at. `backends` is keyed by the name in lower case, in order of name."""
@@ -168,6 +201,7 @@ class Routing:
     routes: tuple[RouteConfig, ...] = ()
     force_model: str = ""
     passthrough: bool = False
+    redaction: Redaction = Redaction()
 
     @cached_property
     def aliases(self) -> Mapping[str, RouteConfig]:

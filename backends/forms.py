@@ -64,6 +64,8 @@ class BackendForm(ModelForm):
             "first_byte_timeout_s",
             "first_byte_plain_timeout_s",
             "idle_timeout_s",
+            "redacts",
+            "keeps_bodies",
         )
 
     def clean_capabilities(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from django.apps import apps
@@ -17,14 +17,18 @@ from django.db.migrations.recorder import MigrationRecorder
 from backends.services import ServiceError
 
 LOCK_FILE = "migrate.lock"
+LOCK_NUMBER = (
+    0x5061_7463_684D  # of PostgreSQL's advisory lock: any number that nobody else uses in this database
+)
 OUR_APPS = {"backends", "accounts", "analytics"}
 
 
 def migrate_if_needed() -> bool:
     """Apply what is missing in any database; True if anything was. One process works, the others wait for it.
 
-    Raises ServiceError for a database that a newer Patchbay has changed.
+    Raises ServiceError for a database that a newer Patchbay has changed, and for one database given for both.
     """
+    _check_apart()
     if not any(_is_pending(alias) for alias in connections):
         return False
     with _one_at_a_time():
@@ -34,13 +38,23 @@ def migrate_if_needed() -> bool:
     return True
 
 
+def _check_apart() -> None:
+    """Each notes its own migrations: in one database for both, half of the tables would never be made."""
+    places = {alias: connections[alias].settings_dict for alias in connections}
+    named = {str([place.get(part) for part in ("HOST", "PORT", "NAME")]) for place in places.values()}
+    if len(named) < len(places):
+        raise ServiceError(
+            "DATABASE_URL and HISTORY_DATABASE_URL name the same database. Give the history one of its own."
+        )
+
+
 def _is_pending(alias: str) -> bool:
     """Whether a database lacks migrations that this code needs.
 
     Compares names only. Django's own executor would import every migration to find out, at each start.
     """
     applied = set(MigrationRecorder(connections[alias]).applied_migrations())
-    known = set(_known_migrations())
+    known = set(known_migrations())
     if newer := sorted(f"{app}.{name}" for app, name in applied - known if app in OUR_APPS):
         raise ServiceError(
             f"The database {alias} was made by a newer Patchbay ({', '.join(newer)})."
@@ -49,7 +63,7 @@ def _is_pending(alias: str) -> bool:
     return bool(known - applied)
 
 
-def _known_migrations() -> Iterator[tuple[str, str]]:
+def known_migrations() -> Iterator[tuple[str, str]]:
     """(app, name) of every migration that comes with the installed apps."""
     for config in apps.get_app_configs():
         for path in (Path(config.path) / "migrations").glob("[!_]*.py"):
@@ -58,9 +72,26 @@ def _known_migrations() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
+    """Alone on this home, and in every PostgreSQL database, which several machines may bring up to date."""
     handle = os.open(settings.PATCHBAY_HOME / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        with ExitStack() as held:
+            for alias in connections:
+                if connections[alias].vendor == "postgresql":
+                    held.enter_context(_alone_in(alias))
+            yield
     finally:
         os.close(handle)  # releases the lock
+
+
+@contextmanager
+def _alone_in(alias: str) -> Iterator[None]:
+    """The server frees the lock when the connection ends, so that a killed process blocks nobody."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK_NUMBER])
+    try:
+        yield
+    finally:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK_NUMBER])

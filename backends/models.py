@@ -17,12 +17,19 @@ from backends.addresses import BadBaseUrl, check_base_url
 from backends.capabilities import BadCapability, parse_overrides
 from backends.conditions import BadCondition, parse_conditions
 from backends.config import Strategy
-from backends.presets import PRESETS
+from backends.presets import PRESETS, is_own_server
 from backends.price_models import PriceOverride as PriceOverride
 from backends.wire.kinds import Protocol
+from backends.wire.templates import BadTemplate, parse_spec
 
 NAME_RULE = r"^[A-Za-z0-9._-]{1,64}$"
 name_validator = RegexValidator(NAME_RULE, "Use 1 to 64 letters, digits, dots, underscores or hyphens.")
+
+
+OWN_SERVER_STAYS_RAW = (
+    "A model server in your own network gets its requests as they are, since they go nowhere else. Leave this off; if"
+    " it passes them on to a cloud, add it under a name of its own."
+)
 
 
 def validate_base_url(value: str) -> None:
@@ -149,6 +156,16 @@ class Backend(models.Model):
             parse_overrides(self.capabilities)
         except BadCapability as exc:
             raise ValidationError({"capabilities": str(exc)}) from exc
+        if self.redacts and self.is_own_server:
+            raise ValidationError({"redacts": OWN_SERVER_STAYS_RAW})
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether it is a model server in one's own network, which gets its requests as they are."""
+        try:
+            return is_own_server(self.preset, check_base_url(self.base_url))
+        except BadBaseUrl:
+            return False
 
     @property
     def speaks_responses(self) -> bool:
@@ -284,6 +301,13 @@ class RequestTemplate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (version {self.version})"
+
+    def clean(self) -> None:
+        """A template is stored in one spelling, and only if it can be used."""
+        try:
+            self.spec = parse_spec(self.spec).as_json()
+        except BadTemplate as exc:
+            raise ValidationError({"spec": str(exc)}) from exc
 
 
 class TemplateVersion(models.Model):

@@ -60,9 +60,10 @@ class PriceOverride(models.Model):
         verbose_name = "price"
         ordering = ["model", "-since"]
         constraints = [
+            models.UniqueConstraint(fields=["backend", "model", "since"], name="price_once_a_day"),
             models.UniqueConstraint(
-                fields=["backend", "model", "since"], name="price_once_a_day", nulls_distinct=False
-            )
+                fields=["model", "since"], condition=models.Q(backend=None), name="common_price_once_a_day"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,15 @@ from itertools import groupby, islice
 from typing import NamedTuple
 
 from backends.conditions import Facts
-from backends.config import FAMILIES, BackendConfig, CatalogEntry, RouteConfig, Routing, TargetConfig
+from backends.config import (
+    FAMILIES,
+    BackendConfig,
+    CatalogEntry,
+    RouteConfig,
+    RouteTemplate,
+    Routing,
+    TargetConfig,
+)
 from backends.weights import share
 from backends.wire.kinds import Protocol
 
@@ -45,6 +53,7 @@ class Target:
     model: str
     mutation: str = ""
     is_unresolved: bool = False  # a family name whose newest member the catalog cannot tell yet
+    template: RouteTemplate | None = None  # of the route that led here
 
 
 class PassedOver(NamedTuple):
@@ -161,6 +170,8 @@ def _by_route(route: RouteConfig, model: str, routing: Routing, rule: Rule, fact
     if facts is not None and len(found) > 1:
         found, unable = _able(found, facts)
         passed += unable
+    if route.template is not None and not routing.passthrough:
+        found = [replace(target, template=route.template) for target in found]
     return Decision(model, rule, reason, tuple(found), tuple(passed))
 
 
@@ -269,8 +280,7 @@ def _target(backend: BackendConfig, model: str, asked: str, rule: Rule, routing:
 
 
 def _as_mutation(target: Target, asked: str, rule: Rule) -> Target:
-    mutation = "" if target.model == asked else rule.value
-    return Target(target.backend, target.model, mutation, target.is_unresolved)
+    return replace(target, mutation="" if target.model == asked else rule.value)
 
 
 def _listing(name: str, protocol: Protocol, routing: Routing) -> list[BackendConfig]:

@@ -15,7 +15,7 @@ from django.db import models, transaction
 from backends.addresses import check_base_url
 from backends.conditions import NO_CONDITIONS, BadCondition, parse_conditions
 from backends.config import specificity_of
-from backends.models import Backend, LearnedQuirk, Route, RouteTarget
+from backends.models import Backend, LearnedQuirk, RequestTemplate, Route, RouteTarget
 from backends.presets import PRESETS, find_preset
 from backends.route_checks import Findings, Surroundings, check_route, kind_of
 from backends.snapshot import load_routing
@@ -37,6 +37,7 @@ class NewBackend:
     protocol: str = ""
     model_globs: tuple[str, ...] = ()
     responses: bool | None = None
+    redacts: bool = False
 
 
 @transaction.atomic
@@ -57,9 +58,18 @@ def backend_add(new: NewBackend) -> Backend:
         protocol=new.protocol or (preset.protocol.value if preset else Protocol.OPENAI.value),
         model_globs=list(new.model_globs),
         responses=new.responses,
+        redacts=new.redacts,
     )
     save_checked(row)
     refuse_own_address(row)
+    return row
+
+
+def backend_redacts(name: str, redacts: bool) -> Backend:
+    """Turn redaction on or off for a backend. Raises ServiceError."""
+    row = get_backend(name)
+    row.redacts = redacts
+    save_checked(row)
     return row
 
 
@@ -77,9 +87,9 @@ def get_backend(name: str) -> Backend:
     return row
 
 
-def route_add(pattern: str, targets: Sequence[str]) -> Route:
+def route_add(pattern: str, targets: Sequence[str], template: str = "") -> Route:
     """Create a route from targets as `routes add` takes them. Raises ServiceError; warnings do not hold it up."""
-    return route_create(pattern, read_targets(targets))
+    return route_create(pattern, read_targets(targets), template)
 
 
 def read_targets(targets: Sequence[str]) -> list[TargetSpec]:
@@ -92,10 +102,19 @@ def read_targets(targets: Sequence[str]) -> list[TargetSpec]:
         raise ServiceError(str(exc)) from exc
 
 
+def get_template(name: str) -> RequestTemplate:
+    """The request template of this name. Raises ServiceError."""
+    row = RequestTemplate.objects.filter(name=name).first()
+    if row is None:
+        names = ", ".join(RequestTemplate.objects.values_list("name", flat=True)) or "none yet"
+        raise ServiceError(f"There is no template {name!r}. Templates: {names}.")
+    return row
+
+
 @transaction.atomic
-def route_create(pattern: str, targets: Sequence[TargetSpec]) -> Route:
-    """Create a route. Raises ServiceError."""
-    row = Route(pattern=pattern)
+def route_create(pattern: str, targets: Sequence[TargetSpec], template: str = "") -> Route:
+    """Create a route, with the request template of this name if one is given. Raises ServiceError."""
+    row = Route(pattern=pattern, template=get_template(template) if template else None)
     save_checked(row)
     for spec in targets:
         target = RouteTarget(
@@ -133,7 +152,7 @@ def _target_spec(row: RouteTarget) -> TargetSpec:
 
 def routes_in_order() -> list[Route]:
     """Every route, in the order in which the router looks at them: aliases, patterns, the default route."""
-    rows = list(Route.objects.prefetch_related("targets__backend"))
+    rows = list(Route.objects.select_related("template").prefetch_related("targets__backend"))
     return sorted(rows, key=_order)
 
 

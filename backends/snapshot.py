@@ -17,15 +17,20 @@ from backends.config import (
     DEMO_NAME,
     BackendConfig,
     CatalogEntry,
+    Redaction,
     RouteConfig,
+    RouteTemplate,
     Routing,
     Strategy,
     TargetConfig,
     Timeouts,
 )
-from backends.models import Backend, CatalogModel, LearnedQuirk, Route, RouteTarget
+from backends.models import Backend, CatalogModel, LearnedQuirk, RequestTemplate, Route, RouteTarget
+from backends.presets import is_own_server
+from backends.redaction import load_redaction
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.quirks import Quirk, QuirkKind
+from backends.wire.templates import BadTemplate, parse_spec
 
 logger = logging.getLogger("patchbay.config")
 
@@ -43,10 +48,26 @@ def load_routing(demo_url: str | None = None) -> Routing:
     found = sorted((backend for backend in backends if backend), key=lambda backend: backend.name.lower())
     return Routing(
         backends=MappingProxyType({backend.name.lower(): backend for backend in found}),
-        routes=tuple(route_config(row) for row in _enabled_routes()),
+        routes=_routes(),
         force_model=settings.PATCHBAY_FORCE_MODEL,
         passthrough=settings.PATCHBAY_PASSTHROUGH,
+        redaction=_redaction(found),
     ).prepare()
+
+
+def _redaction(backends: Iterable[BackendConfig]) -> Redaction:
+    """The rules, if a backend wants them; a log line if it does not get what it wants."""
+    names = ", ".join(backend.name for backend in backends if backend.redacts)
+    if not names:
+        return Redaction()
+    if settings.PATCHBAY_PASSTHROUGH:
+        logger.warning("Requests to %s go out as they are: nothing is redacted under --passthrough.", names)
+        return Redaction()
+    redaction = load_redaction()
+    if redaction.problem:
+        text = "%s get no requests: %s Correct the rule in the admin, or turn it off: redaction disable NAME"
+        logger.error(text, names, redaction.problem)
+    return redaction
 
 
 def demo_backend(url: str) -> BackendConfig:
@@ -85,12 +106,12 @@ def _backend_config(
 def _config_of(
     row: Backend, catalog: dict[str, CatalogEntry], quirks: dict[str, tuple[Quirk, ...]]
 ) -> BackendConfig:
-    protocol = Protocol(row.protocol)
+    protocol, base = Protocol(row.protocol), check_base_url(row.base_url)
     kinds = ANTHROPIC_KINDS if protocol is Protocol.ANTHROPIC else OPENAI_KINDS
     return BackendConfig(
         name=row.name,
         protocol=protocol,
-        base=check_base_url(row.base_url),
+        base=base,
         kinds=kinds | {Kind.RESPONSES} if row.speaks_responses else kinds,
         preset=row.preset,
         model_globs=tuple(row.model_globs),
@@ -99,6 +120,8 @@ def _config_of(
         strategy=Strategy(row.strategy),
         overrides=_overrides(row),
         quirks=MappingProxyType(quirks),
+        redacts=row.redacts and not is_own_server(row.preset, base),
+        keeps_bodies=row.keeps_bodies,
     )
 
 
@@ -146,14 +169,32 @@ def _catalog_entry(model: CatalogModel) -> CatalogEntry:
     return CatalogEntry(model.model_id, model.display_name, created, model.context_tokens)
 
 
-def _enabled_routes() -> list[Route]:
-    return list(Route.objects.filter(is_enabled=True).prefetch_related("targets__backend"))
+def _routes() -> tuple[RouteConfig, ...]:
+    rows = list(Route.objects.filter(is_enabled=True).prefetch_related("targets__backend"))
+    used = {row.template_id for row in rows if row.template_id is not None}
+    templates = {row.pk: template_config(row) for row in RequestTemplate.objects.filter(pk__in=used)}
+    for template in templates.values():
+        if template.problem:
+            text = "Requests go without template %s: %s Correct it in the admin, or run `templates set`."
+            logger.error(text, template.name, template.problem)
+    return tuple(route_config(row, templates.get(row.template_id or 0)) for row in rows)
 
 
-def route_config(row: Route) -> RouteConfig:
+def template_config(row: RequestTemplate) -> RouteTemplate:
+    """A template as requests get it. One that cannot be read, in a restored database, is nobody's: it says why."""
+    try:
+        template = parse_spec(row.spec)
+    except BadTemplate as exc:
+        return RouteTemplate(row.name, row.version, None, str(exc))
+    if settings.PATCHBAY_PRESERVE_TOOLS:
+        template = template.keeping_tools()
+    return RouteTemplate(row.name, row.version, template)
+
+
+def route_config(row: Route, template: RouteTemplate | None = None) -> RouteConfig:
     """One route with its targets in order. A target whose stored conditions make no sense is left out, and logged."""
     found = (_target_config(row, target) for target in row.targets.all())
-    return RouteConfig(row.pattern, tuple(target for target in found if target is not None))
+    return RouteConfig(row.pattern, tuple(target for target in found if target is not None), template)
 
 
 def _target_config(route: Route, row: RouteTarget) -> TargetConfig | None:

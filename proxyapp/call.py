@@ -38,6 +38,7 @@ class ClientCall:
     session: Session
     hold: KeyHold | None = None  # of its client key's limits, if there are any
     conversation: Conversation | None = None  # in the neutral form, once a translated lane has needed it
+    only_account: str = ""  # the alias of the one account that may serve it, if the operator named one
     deadline: float = math.inf  # monotonic; until then the commit point must be reached, over all attempts
     # What a backend refused by name, by backend and model, and what it said: left out of the next attempt there.
     refused: dict[tuple[str, str], dict[Quirk, str]] = field(default_factory=dict)

@@ -6,9 +6,11 @@ one edge serves both lanes: it gets the request as it is about to go up, and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from backends.wire.conversation import Unreadable
 from backends.wire.errors import ApiError
 from backends.wire.usage import Usage
 from proxyapp.flows import Flow
@@ -37,6 +39,9 @@ class Edge(Protocol):
     def stream(self) -> EdgeStream | None:
         """For a stream; None when nothing in it can need a change."""
 
+    def conceal(self, text: str) -> str:
+        """A text for the history and the log, without what only the client may see; mostly the text itself."""
+
 
 class EdgedLane:
     """A lane with edges: the first is the nearest to the lane, the last the nearest to the wire."""
@@ -55,17 +60,21 @@ class EdgedLane:
         return self._lane.headers(headers)
 
     def plain(self, body: bytes) -> bytes:
-        return self._lane.plain(self._inward(body))
+        try:
+            return self._lane.plain(self._inward(body))
+        except Unreadable as exc:  # it may quote what the backend said
+            raise Unreadable(self._conceal(str(exc))) from exc
 
     def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
         return self._lane.refusal(status, self._inward(body))
 
     def tell(self, error: ApiError) -> tuple[int, bytes]:
-        return self._lane.tell(error)
+        status, told = self._lane.tell(error)
+        return status, self._inward(told)
 
     def flow(self) -> Flow:
         streams = [stream for edge in reversed(self._edges) if (stream := edge.stream()) is not None]
-        return EdgedFlow(self._lane.flow(), streams) if streams else self._lane.flow()
+        return EdgedFlow(self._lane.flow(), streams, self._conceal) if streams else self._lane.flow()
 
     def completed(self, usage: Usage | None) -> None:
         self._lane.completed(usage)
@@ -75,12 +84,20 @@ class EdgedLane:
             body = edge.whole(body)
         return body
 
+    def _conceal(self, text: str) -> str:
+        for edge in self._edges:
+            text = edge.conceal(text)
+        return text
+
 
 class EdgedFlow:
-    """A flow that gets upstream's bytes through the edges' streams, the nearest to the wire first."""
+    """A flow that gets upstream's bytes through the edges' streams, the nearest to the wire first.
 
-    def __init__(self, flow: Flow, streams: Sequence[EdgeStream]) -> None:
-        self._flow, self._streams = flow, streams
+    What it says of an error is for the history: `conceal` takes out what the edges have put back for the client.
+    """
+
+    def __init__(self, flow: Flow, streams: Sequence[EdgeStream], conceal: Callable[[str], str]) -> None:
+        self._flow, self._streams, self._conceal = flow, streams, conceal
 
     @property
     def content_seen(self) -> bool:
@@ -92,11 +109,16 @@ class EdgedFlow:
 
     @property
     def error(self) -> ApiError | None:
-        return self._flow.error
+        error = self._flow.error
+        return None if error is None else replace(error, message=self._conceal(error.message))
 
     @property
     def usage(self) -> Usage | None:
         return self._flow.usage
+
+    @property
+    def usage_is_final(self) -> bool:
+        return self._flow.usage_is_final
 
     def pass_on(self, chunk: bytes) -> bytes:
         for stream in self._streams:

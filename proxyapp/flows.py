@@ -15,7 +15,10 @@ from backends.wire.usage import Usage
 
 
 class Flow(Protocol):
-    """`content_seen`: the commit point has passed. `finished`: upstream ended the stream itself, well or badly."""
+    """`content_seen`: the commit point has passed. `finished`: upstream ended the stream itself, well or badly.
+
+    `usage`: what upstream reported so far. `usage_is_final`: it is that of the whole answer.
+    """
 
     @property
     def content_seen(self) -> bool: ...
@@ -28,6 +31,9 @@ class Flow(Protocol):
 
     @property
     def usage(self) -> Usage | None: ...
+
+    @property
+    def usage_is_final(self) -> bool: ...
 
     def pass_on(self, chunk: bytes) -> bytes:
         """What the client gets for bytes that upstream sent."""
@@ -65,6 +71,10 @@ class DirectFlow:
     @property
     def usage(self) -> Usage | None:
         return self._tap.usage
+
+    @property
+    def usage_is_final(self) -> bool:
+        return self._tap.usage_is_final
 
     def pass_on(self, chunk: bytes) -> bytes:
         self._tap.feed(chunk)
@@ -105,6 +115,7 @@ class TranslatedFlow:
         self.finished = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
+        self.usage_is_final = False
         self._reader = reader
         self._writer = writer
         self._assembly = assembly  # where the whole reply is wanted as well
@@ -113,13 +124,24 @@ class TranslatedFlow:
         return b"".join([self._see(event) for event in self._reader.feed(chunk)])
 
     def end(self) -> bytes:
-        return b"".join([self._see(event) for event in self._reader.close() if not _is_cut(event)])
+        return b"".join([self._last(event) for event in self._reader.close()])
 
     def cut(self, message: str, request_id: str) -> bytes:
         return self._writer.write(Failed(ApiError(502, message, code=CUT_CODE)))
 
     def ping(self) -> bytes:
         return self._writer.ping()
+
+    def _last(self, event: Event) -> bytes:
+        """The reader's own word for an end without a terminal event goes to nobody: the relay says why that is."""
+        if isinstance(event, Failed) and event.error.code == CUT_CODE:
+            self._know(event.usage)
+            return b""
+        return self._see(event)
+
+    def _know(self, usage: Usage | None) -> None:
+        """The usage of the whole answer, if there is one."""
+        self.usage, self.usage_is_final = usage or self.usage, usage is not None
 
     def _see(self, event: Event) -> bytes:
         if self._assembly is not None:
@@ -130,14 +152,10 @@ class TranslatedFlow:
             self.content_seen = True
         elif isinstance(event, Ended):
             self.content_seen = self.finished = True
-            self.usage = event.usage or self.usage
+            self._know(event.usage)
         elif isinstance(event, Failed):
             self.error, self.finished = event.error, True
+            self._know(event.usage)
         elif usage := getattr(event, "usage", None):
             self.usage = usage
         return self._writer.write(event)
-
-
-def _is_cut(event: Event) -> bool:
-    """The reader's own word for an end without a terminal event: the relay says that, with its reason."""
-    return isinstance(event, Failed) and event.error.code == CUT_CODE

@@ -18,9 +18,11 @@ from backends.routing import Target
 from backends.wire.estimate import CHARACTERS_PER_TOKEN, estimate_tokens
 from backends.wire.kinds import Kind
 from backends.wire.usage import Usage
+from proxyapp.calibration import calibration
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
 from proxyapp.lanes import conversation
+from proxyapp.relay import Relay
 
 UNKNOWN_OUTPUT = 4096  # tokens, of a model that has not answered yet
 MOST_OUTPUT = 10_000_000  # tokens; a client may allow any number, and no model has so many
@@ -105,10 +107,10 @@ output_sizes = OutputSizes()
 def estimate_of(call: ClientCall, targets: Sequence[Target]) -> Estimate:
     """What the request may use at any of these targets."""
     if call.kind not in _CAPS:
-        return Estimate(_input_tokens(call), 0)
+        return Estimate(_input_tokens(call, targets), 0)
     allowed, answers = _caps(call)
     each = allowed if allowed is not None else max(output_sizes.expected(target) for target in targets)
-    return Estimate(_input_tokens(call), min(each * answers, MOST_OUTPUT), allowed)
+    return Estimate(_input_tokens(call, targets), min(each * answers, MOST_OUTPUT), allowed)
 
 
 def _caps(call: ClientCall) -> tuple[int | None, int]:
@@ -119,8 +121,14 @@ def _caps(call: ClientCall) -> tuple[int | None, int]:
     return allowed, max(1, getattr(caps, "n", None) or 1)
 
 
-def _input_tokens(call: ClientCall) -> int:
-    """By the size of the body; pictures and files, whose size says nothing, are counted one by one."""
+def _input_tokens(call: ClientCall, targets: Sequence[Target]) -> int:
+    """By the size of the body; pictures and files, whose size says nothing, are counted one by one.
+
+    A body that was read for a translation anyway is counted by what was learnt of the targets' tokens.
+    """
+    if call.conversation is not None:
+        ratio = min(calibration.characters_per_token(target) for target in targets)
+        return estimate_tokens(call.conversation, ratio)
     if b"base64" in call.body and call.kind in _SPOKEN:
         try:
             return estimate_tokens(conversation(call))
@@ -129,18 +137,46 @@ def _input_tokens(call: ClientCall) -> int:
     return max(1, round(len(call.body) / CHARACTERS_PER_TOKEN))
 
 
-def used(
-    estimate: Estimate, usage: Usage | None, kind: Kind, *, is_stream: bool, is_final: bool, passed: int
-) -> Usage:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer of which `passed` bytes were passed on, with what its provider reported.
+
+    `is_final`: the usage is that of the whole answer. `is_complete`: all of the answer was passed on.
+    """
+
+    usage: Usage | None
+    passed: int
+    is_stream: bool = False
+    is_final: bool = True
+    is_complete: bool = True
+
+    @classmethod
+    def of_stream(cls, relay: Relay, *, is_complete: bool) -> Served:
+        """What a relay has passed on."""
+        flow = relay.flow
+        return cls(flow.usage, relay.passed, True, flow.usage_is_final, is_complete)
+
+    @property
+    def reported(self) -> Usage | None:
+        """The usage, unless it says that nothing was used, which is never true of an answer."""
+        usage = self.usage
+        return usage if usage is not None and (usage.input_tokens or usage.output) else None
+
+
+def used(estimate: Estimate, served: Served, kind: Kind) -> Usage:
     """What a served request has used: as reported, and by the bytes that were passed on where that is missing.
 
-    Providers do not report the usage of a chat stream unless it is asked for, nor of a stream that is cancelled.
+    Providers do not report the usage of a chat stream unless it is asked for, nor of a stream that is cancelled; some
+    tell the input only at the end, or report zeros.
     """
-    if usage is not None and is_final:
+    usage, passed = served.reported, served.passed
+    if usage is not None and served.is_final:
         return usage
-    bytes_per_token = _STREAM_BYTES.get(kind, _PLAIN_BYTES) if is_stream else _PLAIN_BYTES
+    bytes_per_token = _STREAM_BYTES.get(kind, _PLAIN_BYTES) if served.is_stream else _PLAIN_BYTES
     seen = 0 if kind is Kind.EMBEDDINGS else passed // bytes_per_token
     output = seen if estimate.allowed is None else min(seen, estimate.output)
+    came_in = estimate.input if passed else 0
     if usage is None:
-        return Usage(estimate.input if passed else 0, 0, 0, 0, output, 0, b"")
-    return replace(usage, output=max(usage.output, output))
+        return Usage(came_in, 0, 0, 0, output, 0, b"")
+    fresh = usage.fresh_input if usage.input_tokens else came_in
+    return replace(usage, fresh_input=fresh, output=max(usage.output, output))

@@ -15,12 +15,13 @@ from accounts.key_limits import Hold, key_limits
 from accounts.key_refusals import Limit, LimitReached
 from accounts.key_use import KeyLimits
 from analytics.pricing import cost_of, estimate_cost
+from backends.prices import PriceBook
 from backends.routing import Decision, Target
 from backends.wire.kinds import Kind
 from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
-from proxyapp.key_estimates import Estimate, estimate_of, output_sizes, used
+from proxyapp.key_estimates import Estimate, Served, estimate_of, used
 
 REMAINING = "x-patchbay-budget-remaining"
 _CODES = {
@@ -37,20 +38,21 @@ class KeyHold:
     hold: Hold
     estimate: Estimate
     kind: Kind
+    prices: PriceBook  # the operator's own
 
-    def served(
-        self, target: Target, usage: Usage | None, *, is_stream: bool, is_final: bool, passed: int
-    ) -> None:
-        """An answer was passed on: `passed` bytes of it. `is_final`: the usage is that of the whole answer."""
+    def served(self, target: Target, served: Served) -> None:
+        """An answer was passed on."""
         if self.kind is Kind.COUNT_TOKENS or not self.hold.limits.needs_estimate:
             self.hold.refund()
             return
-        found = used(self.estimate, usage, self.kind, is_stream=is_stream, is_final=is_final, passed=passed)
-        if found is usage:
-            output_sizes.observe(target, found.output)
+        found = used(self.estimate, served, self.kind)
         has_budget = self.hold.limits.budget is not None
-        cost = cost_of(target.model, target.backend.preset, found) if has_budget else None
+        cost = self._cost(target, found) if has_budget else None
         self.hold.settle(found.input_tokens + found.output, cost)
+
+    def _cost(self, target: Target, usage: Usage) -> Decimal | None:
+        backend = target.backend
+        return cost_of(target.model, backend.preset, usage, backend=backend.name, own=self.prices)
 
     def refund(self) -> None:
         """Nothing was served."""
@@ -71,20 +73,27 @@ async def hold_for(call: ClientCall, decision: Decision) -> None:
     if limits.needs_estimate and not is_free:
         estimate = estimate_of(call, decision.targets)
         if limits.budget is not None:
-            cost = await _price(decision, estimate)
+            cost = await _price(decision, estimate, call.snapshot.prices)
     try:
         hold = await key_limits.reserve(limits, estimate.tokens, cost, is_free=is_free)
     except LimitReached as reached:
         raise _refusal(limits, reached) from None
-    call.hold = KeyHold(hold, estimate, call.kind)
+    call.hold = KeyHold(hold, estimate, call.kind, call.snapshot.prices)
     call.draft.on_end = hold.refund
 
 
-async def _price(decision: Decision, estimate: Estimate) -> Decimal | None:
+async def _price(decision: Decision, estimate: Estimate, prices: PriceBook) -> Decimal | None:
     """US dollars at the dearest of the targets whose prices are known; None when none is."""
     await _prices.load()
     costs = (
-        estimate_cost(target.model, target.backend.preset, estimate.input, estimate.output)
+        estimate_cost(
+            target.model,
+            target.backend.preset,
+            estimate.input,
+            estimate.output,
+            backend=target.backend.name,
+            own=prices,
+        )
         for target in decision.targets
     )
     return max((cost for cost in costs if cost is not None), default=None)

@@ -17,9 +17,11 @@ from backends.wire.conversation import CannotCarry, Conversation, Lost, Reply
 from backends.wire.errors import ApiError, error_body
 from backends.wire.kinds import Kind, carrier
 from backends.wire.kinds import Protocol as WireProtocol
+from backends.wire.openai_responses import ResponsesTap
 from backends.wire.pairs import BUILDERS
 from backends.wire.splice import BadBody, json_string, splice
-from backends.wire.tap import stream_tap
+from backends.wire.stream import StreamTap
+from backends.wire.tap import read_id, stream_tap
 from backends.wire.target import Target
 from backends.wire.usage import Usage
 from proxyapp.calibration import calibration
@@ -27,9 +29,12 @@ from proxyapp.call import ClientCall
 from proxyapp.edges import Edge, with_edges
 from proxyapp.errors import ProxyError
 from proxyapp.flows import DirectFlow, Flow, TranslatedFlow
+from proxyapp.followed import followed
 from proxyapp.headers import translated_headers, upstream_headers
 from proxyapp.lane import Lane, Outgoing
+from proxyapp.redaction import redaction_edge
 from proxyapp.remembered import remembered
+from proxyapp.templates import template_edge
 
 _PACKAGES = BUILDERS | {Kind.COUNT_TOKENS: BUILDERS[Kind.MESSAGES]}
 # A status that the client's protocol does not use, and the one that says the same there.
@@ -51,7 +56,11 @@ def lane_for(call: ClientCall, target: RouteTarget) -> Lane:
 
 def edges_for(call: ClientCall, target: RouteTarget, kind: Kind) -> list[Edge]:
     """The operator's rules for this attempt, in the order in which the request meets them."""
-    return []
+    found = [
+        template_edge(call, target, kind),
+        redaction_edge(call, target, kind),
+    ]
+    return [edge for edge in found if edge is not None]
 
 
 class DirectLane:
@@ -62,6 +71,8 @@ class DirectLane:
     def __init__(self, call: ClientCall, target: RouteTarget) -> None:
         self.kind = call.kind
         self._call, self._target = call, target
+        self._tap: StreamTap | None = None
+        self._answer = b""
 
     async def request(self) -> Outgoing:
         body, mutations = self._body()
@@ -71,6 +82,7 @@ class DirectLane:
         return headers
 
     def plain(self, body: bytes) -> bytes:
+        self._answer = body
         return body
 
     def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
@@ -80,10 +92,16 @@ class DirectLane:
         return error.status, error_body(self._call.kind.protocol, error, self._call.draft.id)
 
     def flow(self) -> Flow:
-        return DirectFlow(stream_tap(self.kind))
+        self._tap = stream_tap(self.kind)
+        return DirectFlow(self._tap)
 
     def completed(self, usage: Usage | None) -> None:
-        """Nothing was read, so nothing is known."""
+        """Remember whose a stored response is; else nothing was read, so nothing is known."""
+        if self.kind is Kind.RESPONSES:
+            response_id = (
+                self._tap.response_id if isinstance(self._tap, ResponsesTap) else read_id(self._answer)
+            )
+            followed.keep(self._call.caller.key, response_id, self._call.session.id)
 
     def _body(self) -> tuple[bytes, list[str]]:
         """The client's bytes, with a few spans replaced; the same object when there is nothing to replace."""
@@ -177,7 +195,8 @@ class TranslatedLane:
         if self._assembly is not None:
             reply = self._reply or self._assembly.reply
             reply.id = self._reply_id()
-            remembered.keep(self._call.caller.key, self._ask, reply)
+            key = self._call.caller.key
+            followed.keep(key, remembered.keep(key, self._ask, reply), self._call.session.id)
 
 
 def _refuse_thread(ask: Conversation) -> None:

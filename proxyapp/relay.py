@@ -17,6 +17,7 @@ from proxyapp.flows import Flow
 
 HOLD_BYTES = 256 * 1024
 HOLD_SECONDS = 5.0
+STOPPED = "stopped by the operator"
 LINGER_SECONDS = 1.0  # after the terminal event: time for upstream to end its response properly
 PING_SECONDS = 15.0  # of silence towards the client; some clients give up after 20
 
@@ -35,6 +36,9 @@ class Relay:
         self.flow = flow
         self.on_close: Callable[[Outcome, str], None] | None = None
         self.passed = 0  # bytes for the client
+        self.added = (
+            0  # bytes of our own among those it gets: pings, the error that ends a stream that was cut
+        )
         self._response = response
         self._pieces = aiter(response)
         self._draft = draft
@@ -45,7 +49,7 @@ class Relay:
         self._failure = ""
         self._outcome: Outcome | None = None
         self._reader: asyncio.Task[object] | None = None
-        self._shutting_down = False
+        self._farewell = ""  # what the client is told when we end the stream ourselves
 
     # --- before the commit point -----------------------------------------------------------------------------
 
@@ -90,6 +94,8 @@ class Relay:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._farewell and not self._at_end:
+            return self._take_leave()  # ended before the first byte was asked for
         if self._held:
             held, self._held = b"".join(self._held), []
             return held
@@ -99,10 +105,10 @@ class Relay:
                     self._said_at = time.monotonic()
                     return chunk
         except asyncio.CancelledError:
-            if not self._shutting_down or self._reader is None:
+            if not self._farewell or self._at_end or self._reader is None:
                 raise
             self._reader.uncancel()
-            return self._end_for_shutdown()
+            return self._take_leave()
         return self._finish()
 
     async def _read_or_ping(self) -> bytes:
@@ -114,6 +120,7 @@ class Relay:
                 return await self._read()
         except TimeoutError:
             if time.monotonic() - self._heard_at < self._idle_seconds:
+                self.added += len(ping)
                 return ping
             self._failure = f"the upstream said nothing for {self._idle_seconds:g} seconds"
             return self._end()
@@ -149,7 +156,9 @@ class Relay:
 
     def _end(self) -> bytes:
         self._at_end = True
-        return self.flow.end()
+        rest = self.flow.end()
+        self.passed += len(rest)
+        return rest
 
     def _finish(self) -> bytes:
         """After the last byte: nothing if upstream finished, else one error event and then nothing."""
@@ -159,22 +168,42 @@ class Relay:
             self._outcome = Outcome.ERROR if self.flow.error else Outcome.OK
             raise StopAsyncIteration
         self._outcome = Outcome.TRUNCATED
-        return self.flow.cut(
-            f"The upstream stopped early: {self.failure}. Send the request again.", self._draft.id
-        )
+        return self._cut(f"The upstream stopped early: {self.failure}. Send the request again.")
+
+    def _cut(self, message: str) -> bytes:
+        """The error event that ends the stream for the client."""
+        last = self.flow.cut(message, self._draft.id)
+        self.added += len(last)
+        return last
 
     # --- the end ---------------------------------------------------------------------------------------------
 
-    def _end_for_shutdown(self) -> bytes:
-        self._at_end, self._outcome = True, Outcome.SHUTDOWN
-        self._failure = "Patchbay is shutting down"
-        return self.flow.cut("Patchbay is shutting down. Send the request again.", self._draft.id)
-
     def shut_down(self) -> None:
         """End this stream with an error event, now."""
-        if self._reader is not None and self._outcome is None:
-            self._shutting_down = True
+        self._end_early(
+            Outcome.SHUTDOWN,
+            "Patchbay is shutting down",
+            "Patchbay is shutting down. Send the request again.",
+        )
+
+    def stop(self) -> bool:
+        """The same, because the operator wants it. False when the stream is as good as over."""
+        told = "This request was stopped by the operator of Patchbay."
+        return self._end_early(Outcome.CANCELLED, STOPPED, told)
+
+    def _end_early(self, outcome: Outcome, failure: str, farewell: str) -> bool:
+        if self._outcome is not None or self._at_end or self.flow.finished:
+            return False
+        self._outcome, self._failure, self._farewell = outcome, failure, farewell
+        if self._reader is not None:
             self._reader.cancel()
+        return True
+
+    def _take_leave(self) -> bytes:
+        """The error event; upstream is closed at once, however slowly the client reads it."""
+        held, self._held, self._at_end = self._held, [], True
+        self._response.close()
+        return b"".join(held) + self._cut(self._farewell)
 
     def close(self) -> None:
         """Close the upstream and report how it ended. Synchronous, idempotent, safe in any `finally`."""

@@ -40,10 +40,13 @@ class Remembered:
     _items: dict[tuple[str, str], Json] = field(default_factory=dict)
     _characters: int = 0
 
-    def keep(self, key: str, talk: Conversation, reply: Reply) -> None:
-        """Remember a conversation up to and including this reply, unless its client said `store: false`."""
+    def keep(self, key: str, talk: Conversation, reply: Reply) -> str:
+        """Remember a conversation up to and including this reply, unless its client said `store: false`.
+
+        Returns the id that the client knows the response by, "" if it is not kept.
+        """
         if talk.store is False:
-            return
+            return ""
         response: dict[str, Any] = msgspec.json.decode(build_response(reply, talk))
         items = {item["id"]: item for item in response["output"]}
         self._items.update({(key, item_id): item for item_id, item in items.items()})
@@ -54,6 +57,7 @@ class Remembered:
         self._characters += kept.characters
         while len(self._kept) > self.most or self._characters > self.most_characters:
             self._forget_oldest()
+        return str(response["id"])
 
     def continued(self, key: str, talk: Conversation) -> Conversation:
         """The conversation with its earlier turns in front. Raises ProxyError 400 when they are not known."""

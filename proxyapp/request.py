@@ -38,6 +38,7 @@ class ApiRequest(HttpRequest):
         self.path = self.path_info = scope["path"]
         self.resolver_match = None
         self.client_gone = False
+        self.body_size = 0  # as it was received, still packed
         self._receive = receive
         self._watcher: asyncio.Task[None] | None = None
         facts: dict[str, Any] = scope.get("patchbay") or {}
@@ -76,7 +77,8 @@ class ApiRequest(HttpRequest):
             raise ProxyError(
                 408, "The request body came too slowly. Send it again.", is_rejection=True
             ) from exc
-        self._watch()
+        self.watch()
+        self.body_size = len(body)
         return self._decode(body, limit)
 
     def stop_watching(self) -> None:
@@ -110,7 +112,8 @@ class ApiRequest(HttpRequest):
             raise ProxyError(415, message, is_rejection=True)
         return gunzip(body, limit)
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """From now on the current task is cancelled as soon as the client leaves. What comes of a body is not read."""
         task = asyncio.current_task()
         assert task is not None
         self._watcher = spawn(self._wait_for_disconnect(task), name="client-watch")

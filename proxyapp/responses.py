@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from django.conf import settings
@@ -14,38 +14,27 @@ from accounts.models import Account
 from accounts.pool import Lease
 from accounts.reports import Report, Result
 from analytics.drafts import Outcome, RecordDraft
+from analytics.live.hub import hub
 from analytics.pricing import cost_of
 from analytics.recorder import recorder
+from analytics.tallies import tallies
 from backends.routing import Target
 from backends.wire.limits import NO_LIMITS
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError, error_response
 from proxyapp.exchange import Exchange
 from proxyapp.findings import answered
+from proxyapp.forecast_headers import forecast_headers
+from proxyapp.key_estimates import Served
 from proxyapp.notes import decision_header
 from proxyapp.policy import Fault
 from proxyapp.relay import Relay
+from proxyapp.streaming import StreamResponse
+from proxyapp.tally import tally
 from proxyapp.trail import Trail
 from proxyapp.unavailable import broken_error, retry_after
 
 logger = logging.getLogger("patchbay.request")
-
-
-class RelayResponse(HttpResponseBase):
-    """A streaming response over a relay. Our handler and Django's call `close()` whenever one exists."""
-
-    streaming = True
-
-    def __init__(self, relay: Relay, status: int, headers: dict[str, str]) -> None:
-        super().__init__(status=status, headers=headers)
-        self.relay = relay
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self.relay)
-
-    def close(self) -> None:
-        """End the relay. Django's request_finished signal is for database connections, which nobody here holds."""
-        self.relay.close()
 
 
 def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> HttpResponseBase:
@@ -54,7 +43,8 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
     draft.mutations += result.mutations
     if result.relay is not None:
         return _stream(call, trail, result, result.relay, lease)
-    draft.usage = result.usage
+    if result.fault is Fault.NONE:
+        tally(call, trail.target, Served(result.usage, len(result.body)))
     lease.settle(_cost(call, trail, lease))
     _settle_key(call, trail, result)
     if result.fault is Fault.NONE and result.lane is not None:
@@ -68,6 +58,7 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
         headers |= _sooner(trail, result, headers)
         headers |= _advice(draft, headers, result.status)
     response = HttpResponse(result.body, status=result.status, headers=_told(call, trail, headers))
+    draft.response_bytes = len(result.body)
     finish(
         draft,
         Outcome.OK if response.status_code < 400 else Outcome.ERROR,
@@ -91,57 +82,63 @@ def answer_locally(call: ClientCall, target: Target, response: HttpResponse) -> 
     draft.backend, draft.model_used, draft.lane = target.backend.name, target.model, "translated"
     for name, value in (_facts(draft) | _budget(call)).items():
         response[name] = value
+    draft.response_bytes = len(response.content)
     finish(draft, Outcome.OK, response.status_code)
     return response
 
 
 def refuse(draft: RecordDraft, error: ProxyError) -> HttpResponse:
     """The end of a request that Patchbay itself answers."""
+    response = error_response(draft.protocol, error.api_error, draft.id, error.headers)
+    draft.response_bytes = len(response.content)
     finish(draft, Outcome.REJECTED if error.is_rejection else Outcome.ERROR, error.status, str(error))
-    return error_response(draft.protocol, error.api_error, draft.id, error.headers)
+    return response
 
 
 def finish(draft: RecordDraft, outcome: Outcome, status: int | None, error: str = "") -> None:
     """End the draft and hand it to the recorder, once."""
     draft.status = draft.status or status
     if draft.end(outcome, error):
+        tallies.count(draft)
         recorder.record(draft)
+        hub.ended(draft)
         logger.debug("%s", draft.line())
 
 
-def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, lease: Lease) -> RelayResponse:
+def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, lease: Lease) -> StreamResponse:
     draft = call.draft
     status = result.status or 200
     draft.status = status
 
     def closed(outcome: Outcome, message: str) -> None:
-        draft.usage = relay.flow.usage
+        served = Served.of_stream(relay, is_complete=outcome is Outcome.OK)
+        draft.response_bytes = relay.passed + relay.added
+        tally(call, trail.target, served)
         if outcome is Outcome.TRUNCATED:
             lease.report(Report(Result.FAULT, reason=f"a stream broke off: {message}"))
         elif relay.flow.error is not None:
             lease.report(answered(relay.flow.error.status, relay.flow.error, NO_LIMITS))
         lease.settle(_cost(call, trail, lease))
-        draft.usage_is_final = relay.flow.finished
         if call.hold is not None:
-            is_final = outcome is Outcome.OK
-            call.hold.served(
-                trail.target, draft.usage, is_stream=True, is_final=is_final, passed=relay.passed
-            )
+            call.hold.served(trail.target, served)
         if outcome is Outcome.OK and result.lane is not None:
             result.lane.completed(relay.flow.usage)
         finish(draft, outcome, status, message)
 
     relay.on_close = closed
+    hub.handed_over(draft, relay)
     headers = _told(call, trail, result.headers)
     headers |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return RelayResponse(relay, status, headers)
+    return StreamResponse(relay, status, headers)
 
 
 def _cost(call: ClientCall, trail: Trail, lease: Lease) -> Decimal | None:
     """What the request cost, where a limit on money wants to know it at once."""
     if not lease.account.has_limits or call.draft.usage is None:
         return None
-    return cost_of(trail.target.model, trail.target.backend.preset, call.draft.usage)
+    target, prices = trail.target, call.snapshot.prices
+    usage, backend = call.draft.usage, target.backend
+    return cost_of(target.model, backend.preset, usage, backend=backend.name, own=prices)
 
 
 def _settle_key(call: ClientCall, trail: Trail, result: Exchange) -> None:
@@ -149,8 +146,7 @@ def _settle_key(call: ClientCall, trail: Trail, result: Exchange) -> None:
     if call.hold is None:
         return
     if result.fault is Fault.NONE:
-        size = len(result.body)
-        call.hold.served(trail.target, result.usage, is_stream=False, is_final=True, passed=size)
+        call.hold.served(trail.target, Served(result.usage, len(result.body)))
     else:
         call.hold.refund()
 
@@ -177,7 +173,7 @@ def _unusable_key(lease: Lease, result: Exchange) -> ProxyError | None:
 def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, str]:
     """The headers that tell the truth about this request, over upstream's."""
     draft = call.draft
-    told = _facts(draft) | _budget(call)
+    told = _facts(draft) | _budget(call) | forecast_headers(call)
     if draft.mutations:
         told["x-patchbay-mutations"] = ", ".join(draft.mutations)
     if draft.lost:

@@ -13,6 +13,7 @@ from accounts.pool_view import AccountView, accounts_view
 from accounts.snapshot import AccountConfig, Snapshot
 from accounts.status import CredentialStatus, credential_status, status_answer
 from accounts.waiting import room
+from analytics.forecasting.accounts import predictions_of
 from proxyapp.errors import ProxyError
 from proxyapp.request import ApiRequest
 from proxyapp.responses import refuse
@@ -35,7 +36,7 @@ def pool_summary(views: list[AccountView]) -> dict[str, object]:
     left = {view.account.alias: 1.0 if (h := view.standing.headroom) is None else h for view in ready}
     return {
         "mode": "pool",
-        "accounts": [view.as_dict() for view in views],
+        "accounts": [view.as_dict() | {"predictions": predictions_of(view)} for view in views],
         "healthy": len(ready),
         "exhausted": sum(view.status in ("limited", "cooling") for view in views),
         "totalHeadroom": round(100 * sum(left.values()) / len(left), 1) if left else 0,

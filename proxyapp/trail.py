@@ -27,6 +27,7 @@ from backends.wire.kinds import carrier
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
 from proxyapp.exchange import Exchange, upstream_time
+from proxyapp.key_estimates import estimate_of, output_sizes
 from proxyapp.notes import choice_note
 from proxyapp.policy import MAX_ATTEMPTS, RESENDS, WAITS, Fault, Move, Options, verdict
 from proxyapp.quirks import note
@@ -86,6 +87,15 @@ class Trail:
 
         Raises ProxyError: 429 when nothing comes free in time, 503 when time will not help.
         """
+        draft, began = self.call.draft, clock()
+        queued_before = draft.queued_s
+        try:
+            return await self._lease()
+        finally:
+            waited = draft.queued_s - queued_before
+            draft.lease_ms = (draft.lease_ms or 0.0) + max(0.0, clock() - began - waited) * 1000
+
+    async def _lease(self) -> Lease:
         try:
             if len(room.order) and room.is_waiting(self._lane()):
                 return self._begin(await self._queued())
@@ -136,7 +146,7 @@ class Trail:
         A session whose account could serve waits for that account alone, so it must not hold up the others.
         """
         asks = self._asks()
-        names = tuple((ask.backend.name, ask.model) for ask in asks)
+        names = (self.call.only_account, *((ask.backend.name, ask.model) for ask in asks))
         if self.again is not None:
             return (names, frozenset(self.tried), self.again.uid)
         own = pool.state.bound(asks[0].sticky, clock())
@@ -147,7 +157,7 @@ class Trail:
         if self.again is not None:
             return [self._ask(self.target, (self.again,), ())]
         return [
-            self._ask(target, _accounts(target), {uid for at, uid in self.tried if at == index})
+            self._ask(target, self._accounts(target), {uid for at, uid in self.tried if at == index})
             for index, target in enumerate(self.targets)
             if index >= self.index
         ]
@@ -280,7 +290,7 @@ class Trail:
         return has_more_room(self.targets[at], self.target, self.call.facts)
 
     def _budget(self) -> RetryBudget:
-        return pool.budget(self.target.backend.name, _accounts(self.target))
+        return pool.budget(self.target.backend.name, self._accounts(self.target))
 
     def _has_other_account(self) -> bool:
         return any(_serves(account, self.target) for account in self._untried(self.index))
@@ -289,8 +299,13 @@ class Trail:
         later = (at for at in range(self.index + 1, len(self.targets)) if not larger or self._is_larger(at))
         return any(_serves(account, self.targets[at]) for at in later for account in self._untried(at))
 
+    def _accounts(self, target: Target) -> tuple[AccountConfig, ...]:
+        """The accounts as they are now: a token may have been refreshed, an account removed, since the request came."""
+        found, only = keeper.current.pool(target.backend.name), self.call.only_account
+        return tuple(account for account in found if account.alias == only) if only else found
+
     def _untried(self, at: int) -> Iterator[AccountConfig]:
-        return (a for a in _accounts(self.targets[at]) if (at, a.uid) not in self.tried)
+        return (a for a in self._accounts(self.targets[at]) if (at, a.uid) not in self.tried)
 
     def _is_held(self, at: int, uid: str) -> bool:
         """Whether time will give this account back: it may be tried once more then."""
@@ -302,7 +317,7 @@ class Trail:
         moments: list[float | None] = []
         for at, target in list(enumerate(self.targets))[self.floor :]:
             moments += [clock() for account in self._untried(at) if _serves(account, target)]
-            found = [pool.obstacle(account, target.model) for account in _accounts(target)]
+            found = [pool.obstacle(account, target.model) for account in self._accounts(target)]
             moments += [o.recovers_at for o in found if o is not None and not o.is_broken]
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -314,19 +329,18 @@ def _cost(fault: Fault) -> float:
     return AMBIGUOUS_COST if fault is Fault.AMBIGUOUS else TRANSIENT_COST
 
 
-def _accounts(target: Target) -> tuple[AccountConfig, ...]:
-    """The accounts as they are now: a token may have been refreshed, an account removed, since the request came."""
-    return keeper.current.pool(target.backend.name)
-
-
 def _serves(account: AccountConfig, target: Target) -> bool:
     obstacle = pool.obstacle(account, target.model)
     return obstacle is None or obstacle.kind is ObstacleKind.FAULTY
 
 
 def _estimate(call: ClientCall, target: Target) -> Decimal | None:
-    """What the request may cost at most, in US dollars: a token for four bytes, and the answer it allows."""
-    return estimate_cost(target.model, target.backend.preset, len(call.body) // 4, 4096)
+    """What the request will hardly exceed, in US dollars: its input, and an answer as long as this model's mostly are,
+    or as the client allows.
+    """
+    backend, prices, tokens = target.backend, call.snapshot.prices, estimate_of(call, (target,))
+    output = min(tokens.output, output_sizes.expected(target))
+    return estimate_cost(target.model, backend.preset, tokens.input, output, backend=backend.name, own=prices)
 
 
 def _refusal(call: ClientCall, decision: Decision, target: Target) -> ProxyError | None:

@@ -14,17 +14,22 @@ from django.http.response import HttpResponseBase
 from accounts.client_auth import Caller, authenticate
 from accounts.snapshot import Snapshot, keeper
 from analytics.drafts import Outcome, RecordDraft, new_request_id
+from analytics.live.hub import hub
+from backends.wire.agents import lineage_of
 from backends.wire.errors import ApiError
 from backends.wire.kinds import Kind, Protocol, protocol_of_path
 from backends.wire.session import session_of
 from backends.wire.splice import BadBody, peek
 from proxyapp.call import ClientCall
 from proxyapp.callers import refused_caller
+from proxyapp.capture import captured
 from proxyapp.errors import ProxyError, error_response
+from proxyapp.followed import followed
 from proxyapp.models_list import model_entry, model_list
 from proxyapp.pipeline import handle
 from proxyapp.request import ApiRequest, ClientGone
 from proxyapp.responses import finish, refuse
+from proxyapp.stopping import Unanswered, stopped
 
 logger = logging.getLogger("patchbay.proxy")
 View = Callable[..., Awaitable[HttpResponseBase]]
@@ -55,11 +60,24 @@ def methods(*allowed: str) -> Callable[[View], View]:
 async def proxy(request: ApiRequest, *, kind: Kind) -> HttpResponseBase:
     """Every proxied POST: who calls, what is asked, then the pipeline. Each ends in exactly one record."""
     draft = open_draft(request, kind)
+    return await serve(request, draft, read_call(request, kind, draft))
+
+
+async def serve(request: ApiRequest, draft: RecordDraft, reading: Awaitable[ClientCall]) -> HttpResponseBase:
+    """Read the call, hand it to the pipeline, and end its record whatever happens."""
+    work = Unanswered()
+    call: ClientCall | None = None
     try:
-        return await handle(await read_call(request, kind, draft))
+        call = await reading
+        hub.began(draft, work)
+        return captured(call, await handle(call))
     except ProxyError as error:
-        return refuse(draft, error)
+        return captured(call, refuse(draft, error))
     except (asyncio.CancelledError, ClientGone):
+        if work.is_stopped and not request.client_gone:
+            work.take_back()
+            return captured(call, stopped(draft))
+        captured(call, None)
         finish(draft, Outcome.CANCELLED, None, "the client left")
         raise
     except Exception:
@@ -72,13 +90,18 @@ async def read_call(request: ApiRequest, kind: Kind, draft: RecordDraft) -> Clie
     snapshot, caller = await identify(request)
     draft.key = caller.key
     body = await request.read_body(settings.PATCHBAY_MAX_BODY_MB * 2**20)
+    draft.request_bytes = request.body_size
     try:
         facts = peek(kind, body, model_required=not snapshot.routing.force_model)
     except BadBody as exc:
         raise ProxyError(400, exc.message, param=exc.field, is_rejection=True) from exc
     draft.model_asked, draft.stream = facts.model or "", facts.stream
     session = session_of(kind, request.raw_headers, facts)
-    draft.session, draft.session_source = session.id, session.source
+    if not session.id and facts.clues.follows:
+        session = followed.session(caller.key, facts.clues.follows)
+    lineage = lineage_of(request.raw_headers, session.id)
+    draft.session, draft.session_source = lineage.session, session.source
+    draft.agent, draft.parent_agent = lineage.agent, lineage.parent
     query = request.scope["query_string"]
     return ClientCall(kind, body, facts, request.raw_headers, query, caller, draft, snapshot, session)
 
@@ -133,5 +156,6 @@ def open_draft(request: ApiRequest, kind: Kind | None) -> RecordDraft:
         method=request.method or "",
         path=request.path,
         client=request.raw_headers.get(b"user-agent", b"").decode("latin-1"),
+        trace_parent=request.raw_headers.get(b"traceparent", b"").decode("latin-1"),
         began=request.received_at,
     )

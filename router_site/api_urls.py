@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from backends.wire.kinds import Kind
-from proxyapp import health, state, views
+from proxyapp import analytics_view, health, live, metrics, openapi, playground, state, views
 
 PREFIXES = ("v1/", "")
 
@@ -27,6 +27,11 @@ urlpatterns = [
     url("health", health.health),
     url("livez", health.livez),
     url("readyz", health.readyz),
+    url("analytics", analytics_view.analytics),
+    url("analytics/stream", live.stream),
+    url("dashboard/playground/run", playground.run),
+    url("metrics", metrics.metrics),
+    url("openapi.json", openapi.openapi),
     url("accounts", state.accounts),
     url("status", state.status),
 ]

@@ -30,6 +30,7 @@ _UPGRADE_PATHS = frozenset({"/v1/responses", "/responses"})
 # Pages that a link on another site may open: they only show something, and need a login for it.
 _PAGES = ("/", "/dashboard", "/dashboard/", "/admin")
 _ADMIN_PREFIX = "/admin/"
+_PAGE_PREFIXES = (_ADMIN_PREFIX, "/dashboard/")
 
 # One of each, or the two ends of a proxy chain may see different requests.
 _SINGLE = frozenset(
@@ -225,7 +226,7 @@ def _is_harmless(scope: Scope, site: bytes | None, noted: Noted) -> bool:
     if site == b"same-site":
         return True
     path = scope["path"]
-    is_page = path in _PAGES or path.startswith(_ADMIN_PREFIX)
+    is_page = path in _PAGES or path.startswith(_PAGE_PREFIXES)
     is_document = noted.get(b"sec-fetch-dest", b"document") == b"document"
     return is_page and is_document and noted.get(b"sec-fetch-mode") == b"navigate"
 

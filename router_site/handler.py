@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 
 from proxyapp.request import ApiRequest, ClientGone
-from proxyapp.responses import RelayResponse
+from proxyapp.streaming import StreamResponse
 from proxyapp.views import not_found, server_error
 from router_site.server.hub import Receive, Scope, Send
 
@@ -67,7 +67,7 @@ async def _respond(request: ApiRequest) -> HttpResponseBase:
 
 async def _send(response: HttpResponseBase, request: ApiRequest, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
-    if isinstance(response, RelayResponse):
+    if isinstance(response, StreamResponse):
         await _send_stream(response, headers, send)
         return
     assert isinstance(response, HttpResponse)
@@ -77,13 +77,13 @@ async def _send(response: HttpResponseBase, request: ApiRequest, send: Send) -> 
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
 
 
-async def _send_stream(response: RelayResponse, headers: list[tuple[bytes, bytes]], send: Send) -> None:
+async def _send_stream(response: StreamResponse, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     """`close()` runs whatever happens, also when the client left before the first byte."""
     try:
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        if not response.relay.has_bytes:  # upstream is slow to say something: the headers go out all the same
+        if not response.source.has_bytes:  # it is slow to say something: the headers go out all the same
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-        async for chunk in response.relay:
+        async for chunk in response.source:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:

@@ -15,11 +15,20 @@ from accounts.pool_memory import PoolMemory, recall
 from accounts.refresh import finish_refreshes, keep_tokens_fresh
 from accounts.snapshot import Demo, keeper
 from accounts.waiting import room
+from analytics.bodies.store import body_store
+from analytics.forecasting.samples import keep_samples
+from analytics.live.bridge import Bridge
+from analytics.live.hub import hub
 from analytics.notifier import Notifier
 from analytics.pricing import estimate_cost
 from analytics.recorder import recorder
+from analytics.retention import cleaner
+from analytics.tracing import Tracing
+from analytics.tracing import is_wanted as tracing_is_wanted
 from backends.tasks import in_database_thread, spawn
 from backends.upstream import current_upstream
+from proxyapp.live import end_feeds_at_drain
+from router_site.home_lock import hold_home, leave_home
 
 
 class Runtime:
@@ -37,15 +46,23 @@ class Runtime:
         self._starting: asyncio.Lock | None = None
         self._memory = PoolMemory(pool.state)
         self._key_memory = KeyMemory(key_limits)
+        self._tracing: Tracing | None = None
+        self._bridge = Bridge(settings.REDIS_URL, hub) if settings.REDIS_URL else None
 
     def prepare(self) -> None:
         """Load the configuration and start the threads. Uses the database, so never in the event loop."""
+        hold_home(settings.PATCHBAY_HOME)
         if settings.PATCHBAY_DEMO or not keeper.reload().routing.backends:
             self._open_demo()
         recall(pool.state)
         recall_keys(key_limits)
         keeper.start()
+        if tracing_is_wanted():
+            self._tracing = Tracing(settings.VERSION)
+            recorder.on_written = self._tracing.export
         recorder.start()
+        body_store.start()
+        cleaner.start()
         self._is_prepared = True
 
     def start(self) -> None:
@@ -53,12 +70,17 @@ class Runtime:
         pool.state.listeners.append(room.wake)
         pool.state.start()
         key_limits.start()
+        hub.start()
+        if self._bridge is not None:
+            self._bridge.start()
         self._tasks += [
             spawn(keep_catalogs_fresh(), name="catalogs"),
             spawn(keep_tokens_fresh(), name="tokens"),
             spawn(self._memory.keep(), name="pool-memory"),
             spawn(self._key_memory.keep(), name="key-memory"),
             spawn(_know_prices(), name="prices"),
+            spawn(keep_samples(), name="window-samples"),
+            spawn(end_feeds_at_drain(), name="live-drain"),
         ]
         if settings.PATCHBAY_IS_FIRST:
             self._tasks.append(spawn(Notifier.from_settings().keep(), name="notices"))
@@ -82,6 +104,9 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        if self._bridge is not None:
+            await self._bridge.stop()
+        hub.finish()
         pool.state.listeners.remove(room.wake)
         await pool.state.stop()
         await self._key_memory.finish()
@@ -94,6 +119,11 @@ class Runtime:
         self._key_memory.write_now()
         keeper.stop()
         recorder.stop()
+        if self._tracing is not None:
+            self._tracing.stop()
+        body_store.stop()
+        cleaner.stop()
+        leave_home(settings.PATCHBAY_HOME)
 
     def _open_demo(self) -> None:
         """Listen at once, so that the demo's URL is in the snapshot before a request can ask for it."""

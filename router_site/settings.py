@@ -22,6 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from backends.addresses import BadBaseUrl, check_base_url
 from backends.local_time import machine_zone, zone_of
 from router_site.home import HomeError, ensure_home, read_or_create_secret
+from router_site.workers import is_first
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = (
@@ -166,7 +167,7 @@ try:
     if (PATCHBAY_HOME / ".env").is_file():
         environ.Env.read_env(str(PATCHBAY_HOME / ".env"), overwrite=False)
     _given = read_optional_secret("PATCHBAY_SECRET_KEY")
-    MASTER_SECRETS = _given.split(",") if _given else read_or_create_secret(PATCHBAY_HOME)
+    MASTER_SECRETS = re.split(r"[,\s]+", _given) if _given else read_or_create_secret(PATCHBAY_HOME)
 except HomeError as exc:
     raise ImproperlyConfigured(str(exc)) from exc
 
@@ -191,7 +192,7 @@ PATCHBAY_QUEUE_SECONDS = read_int("PATCHBAY_QUEUE_SECONDS", 60, low=0, high=3600
 PATCHBAY_QUEUE_MAX = read_int("PATCHBAY_QUEUE_MAX", 128, low=0, high=100_000)
 PATCHBAY_WORKERS = read_int("PATCHBAY_WORKERS", 1, low=1, high=64)
 # What one process does for all: notices, samples, pruning. See router_site/workers.py.
-PATCHBAY_IS_FIRST = os.environ.get("PATCHBAY_WORKER", "1") == "1"
+PATCHBAY_IS_FIRST = is_first()
 PATCHBAY_TIME_ZONE = read_time_zone("PATCHBAY_TIME_ZONE")
 REDIS_URL = read_redis_url("REDIS_URL")
 # History. Bodies are kept for the backends and client keys that ask for it, or for all.
@@ -200,6 +201,10 @@ PATCHBAY_BODY_BUDGET_MB = read_int("PATCHBAY_BODY_BUDGET_MB", 512, low=1, high=1
 PATCHBAY_HISTORY_DAYS = read_int("PATCHBAY_HISTORY_DAYS", 90, low=1, high=36_500)
 PATCHBAY_HISTORY_MB = read_int("PATCHBAY_HISTORY_MB", 4096, low=16, high=10_000_000)
 PATCHBAY_CUT_USAGE = read_choice("PATCHBAY_CUT_USAGE", ("estimate", "measured"))
+# OpenTelemetry's SDK reads these itself, with its other settings; here they say whether it is wanted.
+OTEL_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="") or env.str(
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", default=""
+)
 PATCHBAY_NOTIFY_URL = read_url("PATCHBAY_NOTIFY_URL")
 PATCHBAY_NOTIFY_DESKTOP = read_bool("PATCHBAY_NOTIFY_DESKTOP", default=False)
 PATCHBAY_NOTIFY_HEADROOM = read_int("PATCHBAY_NOTIFY_HEADROOM", 10, low=0, high=100)
@@ -270,7 +275,8 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 def sqlite_database(path: Path, *, synchronous: str) -> dict[str, Any]:
     """A SQLite file in WAL mode whose transactions take the write lock at once (no 'database is locked')."""
     pragmas = (
-        f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
+        "PRAGMA auto_vacuum=INCREMENTAL;"  # counts for a file without tables, and only before WAL
+        f" PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
         " PRAGMA journal_size_limit=67108864"
     )
     options = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": pragmas}
@@ -287,6 +293,8 @@ def read_database(name: str, path: Path, *, synchronous: str) -> dict[str, Any]:
     database = dict(env.db_url(name))
     if database["ENGINE"].endswith("sqlite3"):
         return sqlite_database(Path(database["NAME"]), synchronous=synchronous)
+    if database["ENGINE"].endswith("postgresql"):
+        database["ENGINE"] = "router_site.postgres"
     return database
 
 

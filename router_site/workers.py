@@ -26,6 +26,11 @@ PAUSE_SECONDS = 0.1
 REFUSED = 2  # the exit code of a start that the configuration does not allow
 
 
+def is_first() -> bool:
+    """Whether this is the first of the workers, or the only process."""
+    return os.environ.get(NUMBER, "1") == "1"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a worker was given. `number` counts from 1; `greets`: it tells the terminal what to do next."""

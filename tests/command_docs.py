@@ -9,9 +9,10 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 ORDER = [
-    *("runproxy", "login", "logout", "refresh", "status", "accounts", "backend", "routes", "keys"),
-    *("discover", "connect", "import", "export"),
-    *("doctor", "createadmin", "ask", "history", "why"),
+    *("runproxy", "login", "logout", "refresh", "status", "accounts", "backend", "routes"),
+    *("templates", "redaction", "keys"),
+    *("discover", "connect", "import", "export", "backup", "restore", "secret"),
+    *("doctor", "createadmin", "ask", "history", "usage", "why", "prune", "recost"),
 ]
 HEAD = """\
 # Commands

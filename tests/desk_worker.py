@@ -23,8 +23,10 @@ from accounts.oauth_models import OAuthProvider  # noqa: E402
 from accounts.pool_models import KeySpend  # noqa: E402
 from analytics.models import RequestRecord  # noqa: E402
 from analytics.rows import record_json  # noqa: E402
-from backends.models import Backend, ConfigVersion, Route  # noqa: E402
+from backends.models import Backend, ConfigVersion, RedactionRule, RequestTemplate, Route  # noqa: E402
+from backends.redaction_services import rule_add, rule_remove, rule_switch  # noqa: E402
 from backends.services import NewBackend, backend_add, get_backend, route_add  # noqa: E402
+from backends.template_services import template_set  # noqa: E402
 
 
 def backend(name: str, base: str, protocol: str = "", **fields: Any) -> None:
@@ -78,10 +80,21 @@ def key_spent(name: str) -> list[tuple[str, str]]:
     return [(period, str(amount)) for period, amount in found]
 
 
+def template_damage(name: str, spec: object) -> None:
+    """Put a text into the database that no service would take, as a restored one may hold."""
+    RequestTemplate.objects.filter(name=name).update(spec=spec)
+    ConfigVersion.bump()
+
+
 def _set(row: Any, fields: dict[str, Any]) -> None:
     if fields:
         vars(row).update(fields)
         row.save()
+
+
+def broken_rule(name: str, pattern: str) -> None:
+    """Store a redaction rule that nobody checked, as a restored database may hold it."""
+    RedactionRule.objects.create(name=name, label="BROKEN", pattern=pattern)
 
 
 ORDERS: dict[str, Callable[..., object]] = {
@@ -92,7 +105,9 @@ ORDERS: dict[str, Callable[..., object]] = {
     "edit": edit,
     "rows": rows,
     "clear": clear,
-    "route": lambda pattern, targets: route_add(pattern, targets) and None,
+    "route": lambda pattern, targets, template="": route_add(pattern, targets, template) and None,
+    "template": lambda name, spec: template_set(name, spec) and None,
+    "template_damage": template_damage,
     "key": lambda name, **more: key_services.key_add(name, **more)[1],
     "key_set": lambda name, **more: key_services.key_set(name, **more) and None,
     "key_revoke": lambda name: key_services.key_revoke(name) and None,
@@ -101,6 +116,10 @@ ORDERS: dict[str, Callable[..., object]] = {
     "pause": lambda alias: services.account_pause(alias) and None,
     "resume": lambda alias: services.account_resume(alias) and None,
     "remove": services.account_remove,
+    "rule": lambda name, label, pattern: rule_add(name, label, pattern) and None,
+    "rule_remove": rule_remove,
+    "rule_switch": lambda name, on: rule_switch(name, is_on=on) and None,
+    "broken_rule": broken_rule,
 }
 
 

@@ -42,5 +42,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patchbay"))
 
 
 def pytest_xdist_auto_num_workers(config: object) -> int:
-    """`-n auto`: two workers for each core, since the tests wait for sockets as long as they compute."""
-    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)
+    """`-n auto`: half as many workers again as cores, since the tests wait for sockets as much as they compute."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + (cores + 1) // 2

@@ -46,6 +46,7 @@ def parse_own(text: str) -> Plan:
         accounts=_items("accounts", found.accounts),
         templates=_items("templates", found.templates),
         redaction_rules=_items("redactionRules", found.redaction_rules),
+        prices=_items("prices", found.prices),
         routes=_items("routes", found.routes),
         client_keys=_items("clientKeys", found.client_keys),
     )

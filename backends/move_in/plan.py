@@ -13,6 +13,7 @@ from backends.move_in.shapes import (
     BackendShape,
     ClientKeyShape,
     OAuthProviderShape,
+    PriceShape,
     RedactionRuleShape,
     RouteShape,
     Shape,
@@ -56,6 +57,7 @@ class Plan:
     accounts: tuple[Item[AccountShape], ...] = ()
     templates: tuple[Item[TemplateShape], ...] = ()
     redaction_rules: tuple[Item[RedactionRuleShape], ...] = ()
+    prices: tuple[Item[PriceShape], ...] = ()
     routes: tuple[Item[RouteShape], ...] = ()
     client_keys: tuple[Item[ClientKeyShape], ...] = ()
     not_taken: tuple[NotTaken, ...] = ()

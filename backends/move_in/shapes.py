@@ -5,7 +5,7 @@ Fields are named as the columns they come from, and written in camelCase. No fie
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -36,6 +36,7 @@ class BackendShape(Shape, frozen=True, kw_only=True):
     idle_timeout_s: float | None = None
     capabilities: dict[str, object] = {}
     redacts: bool = False
+    keeps_bodies: bool = False
     is_enabled: bool = msgspec.field(default=True, name="enabled")
 
 
@@ -102,6 +103,20 @@ class RedactionRuleShape(Shape, frozen=True, kw_only=True):
     is_enabled: bool = msgspec.field(default=True, name="enabled")
 
 
+class PriceShape(Shape, frozen=True, kw_only=True):
+    """The operator's own prices, US dollars per million tokens. An empty backend is every backend."""
+
+    model: str
+    since: date
+    backend: str = ""
+    input: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write_5m: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    output: Decimal | None = None
+    note: str = ""
+
+
 class ClientKeyShape(Shape, frozen=True, kw_only=True):
     """A client key's name and limits. The key itself cannot be exported: only its hash is kept."""
 
@@ -112,6 +127,7 @@ class ClientKeyShape(Shape, frozen=True, kw_only=True):
     tokens_per_minute: int | None = None
     budget: Decimal | None = None
     budget_period: str = "month"
+    keeps_bodies: bool = False
     is_revoked: bool = msgspec.field(default=False, name="revoked")
 
 
@@ -136,5 +152,6 @@ class Configuration(Shape, frozen=True, kw_only=True):
     accounts: list[AccountShape] = []
     templates: list[TemplateShape] = []
     redaction_rules: list[RedactionRuleShape] = []
+    prices: list[PriceShape] = []
     routes: list[RouteShape] = []
     client_keys: list[ClientKeyShape] = []

@@ -327,9 +327,13 @@ class Ended:
 
 @dataclass(slots=True)
 class Failed:
-    """The upstream reported an error, or stopped before its terminal event (`error.code` = "stream_cut")."""
+    """The upstream reported an error, or stopped before its terminal event (`error.code` = "stream_cut").
+
+    `usage`: of all that was done, where the error tells it.
+    """
 
     error: ApiError
+    usage: Usage | None = None
 
 
 Event: TypeAlias = Began | Opened | Piece | Closed | Alive | Ended | Failed

@@ -47,7 +47,8 @@ _NO_SESSION_KINDS = frozenset((Kind.EMBEDDINGS, Kind.COMPLETIONS))
 class Session:
     """`id`: at most 80 characters of printable ASCII without spaces; "" when there is nothing to go by.
 
-    `source`: where it is from: "header", "metadata", "cache_key", "conversation", "first_message" or "".
+    `source`: where it is from: "header", "metadata", "cache_key", "conversation", "first_message",
+    "previous_response" or "".
     """
 
     id: str
@@ -62,10 +63,10 @@ def session_of(kind: Kind, headers: Mapping[bytes, bytes], peek: Peek) -> Sessio
 
     A follow-up that names only the response before it (`previous_response_id`) has none: its first message is
     not the conversation's first, and a new id for every turn would be worse than no id. It belongs to whoever
-    has that response.
+    has that response; the caller of this function may remember who that was.
     """
     for name in _HEADERS:
-        if (value := headers.get(name)) and (found := _safe(value)):
+        if (value := headers.get(name)) and (found := safe_id(value)):
             return Session(found, "header")
     if kind in _NO_SESSION_KINDS:
         return NO_SESSION
@@ -75,11 +76,11 @@ def session_of(kind: Kind, headers: Mapping[bytes, bytes], peek: Peek) -> Sessio
 def _from_body(clues: Clues) -> Session:
     if clues.metadata is not NOTHING and (found := _from_metadata(clues.metadata)):
         return Session(found, "metadata")
-    if clues.cache_key is not NOTHING and (found := _safe(_text(clues.cache_key).encode())):
+    if clues.cache_key is not NOTHING and (found := safe_id(_text(clues.cache_key).encode())):
         return Session(found, "cache_key")
     if clues.conversation is not NOTHING and (found := _from_conversation(clues.conversation)):
         return Session(found, "conversation")
-    if not clues.is_follow_up and (found := _from_opening(clues.opening)):
+    if clues.follows is None and (found := _from_opening(clues.opening)):
         return Session(found, "first_message")
     return NO_SESSION
 
@@ -113,10 +114,10 @@ def _from_metadata(metadata: Raw) -> str:
     user_id = _text(known.user_id) if known else ""
     if user_id.startswith("{"):
         try:
-            return _safe((_USER_ID.decode(user_id).session_id or "").encode())
+            return safe_id((_USER_ID.decode(user_id).session_id or "").encode())
         except (msgspec.DecodeError, RecursionError):
             return ""
-    return _safe(user_id.partition("_session_")[2].encode())
+    return safe_id(user_id.partition("_session_")[2].encode())
 
 
 def _from_conversation(conversation: Raw) -> str:
@@ -125,7 +126,7 @@ def _from_conversation(conversation: Raw) -> str:
     except msgspec.ValidationError:  # an object whose id is no string
         return ""
     named = known.id if isinstance(known, _Conversation) else known
-    return _safe((named or "").encode())
+    return safe_id((named or "").encode())
 
 
 def _text(raw: Raw) -> str:
@@ -133,8 +134,8 @@ def _text(raw: Raw) -> str:
     return _STRING.decode(raw) if memoryview(raw)[0] == _QUOTE else ""
 
 
-def _safe(value: bytes) -> str:
-    """The id itself if it can be stored and shown as it is, else a hash of it; "" for nothing."""
+def safe_id(value: bytes) -> str:
+    """An id as a client sent it: itself if it can be stored and shown as it is, else a hash of it; "" for nothing."""
     value = value.strip()
     if _PLAIN.fullmatch(value):
         return value.decode("ascii")

@@ -146,16 +146,16 @@ class Clues(Struct, frozen=True, gc=False):
     Slices of the body; nothing is decoded.
 
     `opening`: the content of the first message by a user; of a plain `input` at most 65,536 characters, since they
-    are a copy that lives as long as the request. `is_follow_up`: the turns before this one are stored
-    upstream, so that message is not the conversation's first. `format` and `reasoning`: where the kind says how the
-    answer is to be shaped, and how much thought goes into it.
+    are a copy that lives as long as the request. `follows`: the response before, where the turns before this one are
+    stored upstream, so that message is not the conversation's first. `format` and `reasoning`: where the kind says
+    how the answer is to be shaped, and how much thought goes into it.
     """
 
     opening: Raw | str | None = None
     metadata: Raw = NOTHING
     cache_key: Raw = NOTHING
     conversation: Raw = NOTHING
-    is_follow_up: bool = False
+    follows: str | None = None
     tools: Raw = NOTHING
     format: Raw = NOTHING
     reasoning: Raw = NOTHING
@@ -172,7 +172,7 @@ def clues_of(head: Head) -> Clues:
             head.metadata,
             head.prompt_cache_key,
             NOTHING,
-            False,
+            None,
             head.tools if head.functions is NOTHING else head.functions,
             head.response_format,
             head.reasoning_effort if head.reasoning is NOTHING else head.reasoning,
@@ -184,7 +184,7 @@ def clues_of(head: Head) -> Clues:
             head.metadata,
             head.prompt_cache_key,
             NOTHING,
-            False,
+            None,
             head.tools,
             shape,
             head.thinking,
@@ -195,7 +195,7 @@ def clues_of(head: Head) -> Clues:
             head.metadata,
             head.prompt_cache_key,
             head.conversation,
-            head.previous_response_id is not None,
+            head.previous_response_id,
             head.tools,
             head.text,
             head.reasoning,

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Edit = tuple[int, int, bytes]
 Path = tuple[str, ...]
@@ -20,8 +21,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(parse_int=float, strict=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One `"name": value` of an object. `start`: its first quote; `at` to `end`: the value."""
 
     name: str
@@ -47,7 +47,7 @@ def removals(body: bytes, paths: Iterable[Path]) -> Removals:
 
 def renaming(body: bytes, old: str, new: str) -> list[Edit]:
     """Edits that give a top-level member another name. None if it is not there, or if the other one is as well."""
-    members = list(_members(body.decode("latin-1"), 0))
+    members = list(members_at(body.decode("latin-1"), 0))
     if any(member.name == new for member in members):
         return []
     quoted = json.dumps(new).encode()
@@ -58,7 +58,7 @@ def value_at(body: bytes, path: Sequence[str]) -> bytes | None:
     """The value under these names, one inside the other, as it is spelled; None where there is none."""
     text, at, end = body.decode("latin-1"), 0, len(body)
     for name in path:
-        found = [member for member in _members(text, at) if member.name == name]
+        found = [member for member in members_at(text, at) if member.name == name]
         if not found:
             return None
         at, end = found[-1].at, found[-1].end
@@ -70,7 +70,7 @@ def _remove(removed: Removals, text: str, at: int, wanted: list[tuple[Path, Path
     if inner := [((*behind, EACH), ahead[1:]) for behind, ahead in wanted if ahead[0] == EACH]:
         for start in _entries(text, at):
             _remove(removed, text, start, inner)
-    members = list(_members(text, at))
+    members = list(members_at(text, at))
     gone = {}
     for index, member in enumerate(members):
         named = [((*behind, member.name), ahead[1:]) for behind, ahead in wanted if ahead[0] == member.name]
@@ -78,12 +78,15 @@ def _remove(removed: Removals, text: str, at: int, wanted: list[tuple[Path, Path
             gone[index] = whole[0]
         elif named:
             _remove(removed, text, member.at, named)
-    removed.edits.extend(_without(members, gone))
+    removed.edits.extend(cuts(members, gone))
     removed.found.update(gone.values())
 
 
-def _without(members: Sequence[Member], gone: Collection[int]) -> Iterator[Edit]:
-    """Cuts for runs of neighbours, each with one comma: the one behind it, at the end the one before."""
+def cuts(members: Sequence[Member], gone: Collection[int]) -> Iterator[Edit]:
+    """Edits that take these members of an object out, by number.
+
+    A run of neighbours goes with one comma: the one behind it, at the end the one before.
+    """
     index = 0
     while index < len(members):
         first = index
@@ -98,8 +101,11 @@ def _without(members: Sequence[Member], gone: Collection[int]) -> Iterator[Edit]
         index += 1
 
 
-def _members(text: str, at: int) -> Iterator[Member]:
-    """The members of the object that begins at `at`; none if something else does."""
+def members_at(text: str, at: int) -> Iterator[Member]:
+    """The members of the object that begins at `at` of a body decoded as Latin-1; none if something else begins there.
+
+    Raises ValueError for what is no JSON.
+    """
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return

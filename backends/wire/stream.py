@@ -23,10 +23,11 @@ class StreamTap:
 
     `content_seen` is the commit point: the first event that is more than an opening or a sign of life has
     passed. `finished` says that the upstream ended the stream itself, well or with an error event. `error` is
-    its in-stream error, with the status it would have had over HTTP; 502 if the events are unreadable.
+    its in-stream error, with the status it would have had over HTTP; 502 if the events are unreadable. `usage` is
+    what was reported so far; `usage_is_final` says that it is that of the whole answer.
     """
 
-    __slots__ = ("_reader", "content_seen", "error", "finished", "kind", "model", "usage")
+    __slots__ = ("_reader", "content_seen", "error", "finished", "kind", "model", "usage", "usage_is_final")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -34,6 +35,7 @@ class StreamTap:
         self.finished = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
+        self.usage_is_final = False
         self.model: str | None = None
         self._reader = SseReader()
 
@@ -66,6 +68,7 @@ class StreamTap:
     def _finish(self) -> None:
         """The upstream's regular end. An empty answer is an answer too."""
         self.content_seen = self.finished = True
+        self.usage_is_final = self.usage is not None
 
     def _cut_into(self, data: bytes, members: bytes, *, name: bytes = b"", is_end: bool = False) -> bytes:
         """The error event `data`, put where the forwarded bytes stop.

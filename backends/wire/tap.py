@@ -35,6 +35,10 @@ class ResponseFacts:
     valid: bool
 
 
+class _Named(Struct, gc=False):
+    id: str = ""
+
+
 class _Body(Struct, gc=False):
     model: Raw = Raw(b"null")
     usage: Raw = Raw(b"null")
@@ -42,6 +46,7 @@ class _Body(Struct, gc=False):
 
 
 _BODY = msgspec.json.Decoder(_Body)
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 def stream_tap(kind: Kind) -> StreamTap:
@@ -49,6 +54,14 @@ def stream_tap(kind: Kind) -> StreamTap:
     if kind not in _TAPS:
         raise ValueError(f"{kind.value} requests are not streamed; read their body with read_response().")
     return _TAPS[kind](kind)
+
+
+def read_id(body: bytes) -> str:
+    """The `id` of a buffered answer; "" where it has none. Never raises."""
+    try:
+        return _NAMED.decode(body).id
+    except (ValueError, RecursionError):
+        return ""
 
 
 def read_response(kind: Kind, body: bytes) -> ResponseFacts:

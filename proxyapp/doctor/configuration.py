@@ -12,7 +12,7 @@ from accounts.key_services import key_status
 from accounts.listing import ListedAccount
 from accounts.models import ClientKey
 from accounts.status import EXPIRED, EXPIRING, NEEDS_LOGIN
-from backends.checks import base_urls_are_allowed
+from backends.checks import base_urls_are_allowed, redaction_works
 from backends.models import Backend, Route
 from backends.services import route_findings as look_at_route
 from backends.services import target_specs
@@ -49,6 +49,13 @@ def backend_findings() -> list[Finding]:
         ]
     refused = base_urls_are_allowed(databases=["default"])
     return from_messages("backends", refused, "every address may be used") if refused else []
+
+
+def redaction_findings() -> list[Finding]:
+    """Whether the rules can be used, where a backend redacts."""
+    if not Backend.objects.filter(is_enabled=True, redacts=True).exists():
+        return []
+    return from_messages("redaction", redaction_works(databases=["default"]), "every rule can be used")
 
 
 def route_findings(routes: Iterable[Route]) -> list[Finding]:

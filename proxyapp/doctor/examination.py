@@ -60,6 +60,7 @@ def _configured() -> list[Finding]:
         lambda: configuration.key_findings(list(ClientKey.objects.all()), timezone.now()),
         lambda: [configuration.admin_finding()],
         configuration.backend_findings,
+        configuration.redaction_findings,
     ]
     return [finding for check in checks for finding in _guarded(check)]
 

@@ -15,10 +15,19 @@ from proxyapp.checks import open_bind_without_key
 from proxyapp.doctor.findings import Finding, from_messages, or_fine, warn
 
 # Read from the environment, but kept under no name of their own.
-_ALSO_READ = ("PATCHBAY_HOME", "PATCHBAY_SECRET_KEY", "PATCHBAY_SECRET_KEY_FILE", "PATCHBAY_API_KEY_FILE")
+_ALSO_READ = (
+    *("PATCHBAY_HOME", "PATCHBAY_SECRET_KEY", "PATCHBAY_SECRET_KEY_FILE"),
+    *("PATCHBAY_API_KEY_FILE", "PATCHBAY_NOTIFY_URL_FILE"),
+)
 _BY_COMMANDS = ("PATCHBAY_CLIENT_KEY",)
 MOST_LOOKED_AT, MOST_SHOWN = 10_000, 5
-_DERIVED = {"PATCHBAY_DATA_KEYS", "PATCHBAY_KEY_PEPPERS", "PATCHBAY_OAUTH"}
+_DERIVED = {
+    "PATCHBAY_DATA_KEYS",
+    "PATCHBAY_KEY_PEPPERS",
+    "PATCHBAY_OAUTH",
+    "PATCHBAY_REDACTION_KEY",
+    "PATCHBAY_IS_FIRST",
+}
 _OAUTH = re.compile(r"PATCHBAY_OAUTH_[A-Z0-9_]+_(?:ISSUER|CLIENT_ID|AUTHORIZE_URL|TOKEN_URL|SCOPES)")
 
 

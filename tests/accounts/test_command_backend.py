@@ -52,7 +52,7 @@ def test_a_listing_for_a_pipe_is_plain_and_never_cut() -> None:
     url = f"https://llm.example.com/{'long-' * 30}path/v1"
     run("add", "far", "--base-url", url)
     lines = run("list").splitlines()
-    assert lines[0].split() == ["NAME", "PROTOCOL", "BASE", "URL", "ACCOUNTS", "MODELS", "ENABLED"]
+    assert lines[0].split() == ["NAME", "PROTOCOL", "BASE", "URL", "ACCOUNTS", "MODELS", "REDACTS", "ENABLED"]
     assert url in lines[1]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -17,13 +17,14 @@ from accounts.login_services import CallersOwn, LoginLater
 from accounts.models import Account, ClientKey, OAuthProvider
 from accounts.move_in import Mark, move_in
 from accounts.services import account_add
-from backends.models import Backend, RedactionRule, RequestTemplate, Route, RouteTarget
+from backends.models import Backend, PriceOverride, RedactionRule, RequestTemplate, Route, RouteTarget
 from backends.move_in.own import parse_own
 from backends.move_in.shapes import (
     AccountShape,
     BackendShape,
     ClientKeyShape,
     OAuthProviderShape,
+    PriceShape,
     RedactionRuleShape,
     RouteShape,
     Shape,
@@ -54,6 +55,7 @@ LEFT_OUT = {
     Route: {"id", "created_at", "updated_at"},
     RequestTemplate: {"id", "version", "created_at", "updated_at"},
     RedactionRule: {"id", "updated_at"},
+    PriceOverride: {"id", "updated_at"},
     RouteTarget: {"id", "route"},
     ClientKey: {"id", "prefix", "digest", "revoked_at", "created_at"},
     OAuthProvider: {"id"},
@@ -82,17 +84,26 @@ def make_everything(token_file: Path) -> None:
     route_add("claude-*", ["anthropic"])
     Route.objects.create(pattern="empty", is_enabled=False)
     RedactionRule.objects.create(name="tokens", label="TOKEN", pattern="tok-[a-z]+", is_enabled=False)
-    template = RequestTemplate.objects.create(name="short", spec={"parameters": {"temperature": 0}})
+    template = RequestTemplate.objects.create(
+        name="short", spec={"parameters": {"default": {"temperature": 0}}}
+    )
     shared = Route.objects.create(pattern="shared", template=template)
     RouteTarget.objects.create(
         route=shared, backend=openai, model="a", weight=3, conditions={"min_tokens": 100}
     )
     RouteTarget.objects.create(route=shared, backend=local, weight=2)
     Backend.objects.filter(pk=openai.pk).update(capabilities={"images": False}, redacts=True)
+    Backend.objects.filter(pk=local.pk).update(keeps_bodies=True)
+    PriceOverride.objects.create(
+        model="gpt-*", since=date(2026, 11, 1), input=Decimal("1.25"), note="contract"
+    )
+    PriceOverride.objects.create(model="qwen", since=date(2026, 11, 1), backend=local, output=Decimal(2))
     key_add("laptop", ("gpt-*",), "90d")
     key_add("old")
     key_revoke("old")
-    ClientKey.objects.filter(name="laptop").update(requests_per_minute=9, tokens_per_minute=900)
+    ClientKey.objects.filter(name="laptop").update(
+        requests_per_minute=9, tokens_per_minute=900, keeps_bodies=True
+    )
     ClientKey.objects.filter(name="laptop").update(budget=Decimal("2.5"), budget_period="day")
     ClientKey.objects.filter(name="laptop").update(expires_at=datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
     OAuthProvider.objects.create(
@@ -101,7 +112,7 @@ def make_everything(token_file: Path) -> None:
 
 
 def forget_everything() -> None:
-    for model in (ClientKey, Route, Backend, RequestTemplate, RedactionRule):
+    for model in (PriceOverride, ClientKey, Route, Backend, RequestTemplate, RedactionRule):
         model.objects.all().delete()
 
 
@@ -153,6 +164,7 @@ def test_a_backend_with_other_settings_is_left_as_it_is() -> None:
         (RouteTarget, TargetShape),
         (RequestTemplate, TemplateShape),
         (RedactionRule, RedactionRuleShape),
+        (PriceOverride, PriceShape),
         (ClientKey, ClientKeyShape),
         (OAuthProvider, OAuthProviderShape),
     ],

@@ -146,7 +146,7 @@ def test_the_list_is_in_the_order_in_which_routes_are_tried() -> None:
     assert [row["kind"] for row in rows] == ["alias", "alias", "pattern", "pattern", "default"]
     assert [(row["order"], row["literal"]) for row in rows[2:]] == [(3, 4), (4, 1), (5, 0)]
     lines = run("list").splitlines()
-    assert lines[0].split() == ["ORDER", "PATTERN", "KIND", "TARGETS", "ENABLED"]
+    assert lines[0].split() == ["ORDER", "PATTERN", "KIND", "TARGETS", "TEMPLATE", "ENABLED"]
     assert "pattern, 4 literal" in lines[3]
 
 

@@ -84,7 +84,7 @@ async def answer(desk: QueueDesk, lease: Lease, arrival: Arrival) -> None:
     lease.settle()
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(arrivals=ARRIVALS, interval=st.sampled_from((0.0, 0.5, 3.0)), spent=st.sampled_from((0.0, 15.0, 90.0)))
 def test_whatever_happens_the_queue_keeps_order_and_deadlines(
     arrivals: list[Arrival], interval: float, spent: float

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.client_auth import digest_of
 from accounts.models import ClientKey, KeySpend
 from analytics.models import RequestRecord
+from analytics.rollup_store import rebuild
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
@@ -108,6 +109,7 @@ def test_a_listing_tells_what_each_key_has_used() -> None:
         record(5, "ci", hours=24 * 32, cost=Decimal(9), cost_source="priced", **tokens),
     ]
     RequestRecord.objects.bulk_create(rows)
+    rebuild()
     ci, idle = run_json("list")
     assert (ci["requests"], ci["refusedRequests"], ci["unpricedRequests"]) == (2, 1, 1)
     assert (ci["inputTokens"], ci["outputTokens"], ci["estimatedCost"]) == (115, 8, 0.25)

@@ -321,7 +321,7 @@ def _hang_up(taken: socket.socket) -> None:
 
 
 def test_an_empty_home_is_fine_and_stays_empty(tmp_path: Path) -> None:
-    patchbay = Patchbay(home=tmp_path / "home")
+    patchbay = Patchbay(home=tmp_path / "home", is_blank=True)
     patchbay.home.mkdir()
     code, found = doctor(patchbay)
     assert code == 0, found

@@ -27,6 +27,7 @@ from proxyapp.key_estimates import (
     UNKNOWN_OUTPUT,
     Estimate,
     OutputSizes,
+    Served,
     estimate_of,
     used,
 )
@@ -153,25 +154,25 @@ GUESS = Estimate(100, 1000, 1000)
 
 
 def test_what_the_provider_reports_of_a_whole_answer_stands() -> None:
-    found = used(GUESS, REPORTED, Kind.CHAT, is_stream=True, is_final=True, passed=10**6)
+    found = used(GUESS, Served(REPORTED, 10**6, is_stream=True, is_final=True), Kind.CHAT)
     assert found is REPORTED
 
 
 def test_a_stream_without_usage_is_measured_by_its_bytes() -> None:
-    found = used(GUESS, None, Kind.CHAT, is_stream=True, is_final=True, passed=30_000)
+    found = used(GUESS, Served(None, 30_000, is_stream=True, is_final=True), Kind.CHAT)
     assert (found.input_tokens, found.output) == (100, 200)
-    capped = used(GUESS, None, Kind.MESSAGES, is_stream=True, is_final=True, passed=10**6)
+    capped = used(GUESS, Served(None, 10**6, is_stream=True, is_final=True), Kind.MESSAGES)
     assert capped.output == 1000
 
 
 def test_a_stream_that_was_left_costs_what_was_reported_or_seen() -> None:
     begun = Usage(50, 0, 0, 0, 1, 0, b"{}")
-    found = used(GUESS, begun, Kind.MESSAGES, is_stream=True, is_final=False, passed=2500)
+    found = used(GUESS, Served(begun, 2500, is_stream=True, is_final=False), Kind.MESSAGES)
     assert (found.input_tokens, found.output) == (50, 100)
-    nothing = used(GUESS, None, Kind.CHAT, is_stream=True, is_final=False, passed=0)
+    nothing = used(GUESS, Served(None, 0, is_stream=True, is_final=False), Kind.CHAT)
     assert (nothing.input_tokens, nothing.output) == (0, 0)
 
 
 def test_embeddings_have_no_output_however_long_they_are() -> None:
-    found = used(Estimate(9, 0), None, Kind.EMBEDDINGS, is_stream=False, is_final=True, passed=50_000)
+    found = used(Estimate(9, 0), Served(None, 50_000, is_stream=False, is_final=True), Kind.EMBEDDINGS)
     assert (found.input_tokens, found.output) == (9, 0)

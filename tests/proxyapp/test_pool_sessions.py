@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -123,3 +124,29 @@ def test_a_session_s_choice_is_told_as_such(pools: Pools) -> None:
     home = served_by(pool, headers=mine)
     said = pool.ask(headers=mine).headers["x-patchbay-decision"]
     assert f"{pool.alias(home)} (the session's account)" in said
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_follow_up_that_names_only_the_response_before_goes_to_whoever_has_it(
+    pools: Pools, stream: bool
+) -> None:
+    pool = pools.make(dict.fromkeys("abcd", ""), strategy="round-robin", responses=True)
+    home, before = respond(pool, "begin", stream=stream)
+    for turn in range(4):
+        assert respond(pool, f"something else {turn}")
+        account, before = respond(pool, f"turn {turn}", stream=stream, previous_response_id=before)
+        assert account == home
+
+
+def test_a_response_that_nobody_here_has_given_binds_to_nobody(pools: Pools) -> None:
+    pool = pools.make(dict.fromkeys("abcd", ""), strategy="round-robin", responses=True)
+    assert len({respond(pool, "on", previous_response_id="resp_elsewhere")[0] for _ in range(4)}) == 4
+
+
+def respond(pool: Pool, text: str, **fields: Any) -> tuple[str, str]:
+    """Ask the Responses API; who answered, and the response's id."""
+    body = {"model": f"{pool.name}:m", "input": text, **fields}
+    answer = pool.servers.patchbay.post("/v1/responses", body)
+    found = re.search(rb'"id": ?"(resp[^"]*)"', answer.body)
+    assert found is not None, answer.body
+    return answer.headers["x-patchbay-account"], found[1].decode()

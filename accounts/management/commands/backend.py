@@ -17,7 +17,7 @@ from accounts.terms import account_terms
 from backends.command import Options, WrongUse, add_secret_options, comma_list
 from backends.models import Backend
 from backends.presets import find_preset
-from backends.services import NewBackend
+from backends.services import NewBackend, backend_redacts
 from backends.wire.kinds import Protocol
 
 ADD_EXAMPLES = (
@@ -25,19 +25,26 @@ ADD_EXAMPLES = (
     "backend add anthropic --key-stdin < key.txt",
     "backend add ollama                        # a model server on this machine needs no key",
     "backend add work --base-url https://llm.example.com/v1 --models 'gpt-*,o3' --key-stdin < key.txt",
+    "backend add openai --redact               # secrets in requests are replaced first: see docs/redaction.md",
 )
 
 
-class Command(AccountsCommand):
-    """Add, list, test and remove backends."""
+REDACT_HELP = "Replace secrets and personal data before sending, by the rules of `redaction list`."
 
-    help = "The services behind Patchbay: list, add, remove, test, models."
+
+class Command(AccountsCommand):
+    """Add, list, change, test and remove backends."""
+
+    help = "The services behind Patchbay: list, add, set, remove, test, models."
     examples = ("backend list", "backend add openai", "backend test openai", "backend models openai --json")
 
     def add_subcommands(self, add: Callable[..., CommandParser]) -> None:
         """The command line."""
         add("list", self.list_all, "List the backends.", ("backend list", "backend list --json"))
         self._add_arguments(add("add", self.add, "Add a backend and its first account.", ADD_EXAMPLES))
+        change = add("set", self.change, "Change a backend.", ("backend set openai --redact yes",))
+        change.add_argument("name", metavar="NAME")
+        change.add_argument("--redact", choices=["yes", "no"], required=True, help=REDACT_HELP)
         remove = add(
             "remove",
             self.remove,
@@ -77,6 +84,7 @@ class Command(AccountsCommand):
         parser.add_argument(
             "--responses", choices=["yes", "no"], help="Whether an OpenAI backend speaks /responses."
         )
+        parser.add_argument("--redact", action="store_true", help=REDACT_HELP)
 
     def list_all(self, options: Options) -> None:
         """Every backend, enabled or not."""
@@ -93,11 +101,12 @@ class Command(AccountsCommand):
                 row.base_url,
                 row.account_count,
                 row.model_count,
+                "yes" if row.redacts else "no",
                 "yes" if row.is_enabled else "no",
             )
             for row in rows
         ]
-        columns = ("NAME", "PROTOCOL", "BASE URL", "ACCOUNTS", "MODELS", "ENABLED")
+        columns = ("NAME", "PROTOCOL", "BASE URL", "ACCOUNTS", "MODELS", "REDACTS", "ENABLED")
         self.say_table(columns, cells, empty="No backend yet. Add one: python manage.py backend add NAME")
 
     def add(self, options: Options) -> None:
@@ -108,6 +117,7 @@ class Command(AccountsCommand):
             protocol=options["protocol"],
             model_globs=options["models"],
             responses={"yes": True, "no": False, None: None}[options["responses"]],
+            redacts=options["redact"],
         )
         account = backend_add_with_account(new, self.read_secret(options, prompt=_prompt(new)))
         if notice := account_terms(account):
@@ -125,6 +135,15 @@ class Command(AccountsCommand):
                 "It has no key, so the provider will refuse requests. Remove it and add it with --key-stdin."
             )
         self.say(f"Next: python manage.py backend test {account.backend.name}")
+
+    def change(self, options: Options) -> None:
+        """Turn redaction on or off."""
+        row = backend_redacts(options["name"], options["redact"] == "yes")
+        if options["json"]:
+            self.say_json({"name": row.name, "redacts": row.redacts})
+        else:
+            told = "are redacted from now on" if row.redacts else "are sent as they are"
+            self.say(f"Requests to {row.name} {told}.")
 
     def remove(self, options: Options) -> None:
         """Delete a backend after saying what goes with it."""
@@ -192,6 +211,7 @@ def _as_dict(row: Backend, accounts: int, models: int) -> dict[str, object]:
         "baseUrl": row.base_url,
         "responses": row.speaks_responses,
         "modelGlobs": row.model_globs,
+        "redacts": row.redacts,
         "enabled": row.is_enabled,
         "accounts": accounts,
         "models": models,

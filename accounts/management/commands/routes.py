@@ -36,6 +36,7 @@ ADD_EXAMPLES = (
     "routes add mix 'groq:llama?weight=3' 'together:llama?weight=1' openai:gpt-4o",
     "routes add big 'gemini:gemini-2.5-pro?min_tokens=150000' anthropic:opus",
     "routes add see 'openai:gpt-4o?needs=images' 'ollama:qwen3?hours=22:00-06:00' groq:llama",
+    "routes add house anthropic:opus --template house   # with a request template",
 )
 TARGET_HELP = (
     "BACKEND or BACKEND:MODEL, in fallback order. Options follow a ?, joined by & (quote the whole for your shell):"
@@ -63,6 +64,9 @@ class Command(AccountsCommand):
             "pattern", metavar="PATTERN", help="An exact name (an alias) or a glob; * is the default."
         )
         new.add_argument("targets", metavar="TARGET", nargs="+", help=TARGET_HELP)
+        new.add_argument(
+            "--template", metavar="NAME", default="", help="The request template for its requests."
+        )
         new.add_argument("--yes", action="store_true", help="Save in spite of warnings, without asking.")
         remove = add("remove", self.remove, "Remove a route.", ("routes remove fast",))
         remove.add_argument("pattern", metavar="PATTERN")
@@ -112,10 +116,13 @@ class Command(AccountsCommand):
             self.say_json([_as_dict(row, number) for number, row in enumerate(rows, start=1)])
             return
         cells = [
-            (number, row.pattern, _kind(row), " → ".join(_targets(row)), "yes" if row.is_enabled else "no")
+            (
+                *(number, row.pattern, _kind(row), " → ".join(_targets(row)), _template(row)),
+                "yes" if row.is_enabled else "no",
+            )
             for number, row in enumerate(rows, start=1)
         ]
-        columns = ("ORDER", "PATTERN", "KIND", "TARGETS", "ENABLED")
+        columns = ("ORDER", "PATTERN", "KIND", "TARGETS", "TEMPLATE", "ENABLED")
         self.say_table(columns, cells, empty="No route: the built-in rules decide.")
 
     def add(self, options: Options) -> None:
@@ -129,7 +136,7 @@ class Command(AccountsCommand):
             self.say_aside(f"warning: {warning}")
         if findings.warnings and not self.confirm(options, "Save the route all the same?"):
             raise CommandError("Nothing was saved.")
-        row = route_create(options["pattern"], targets)
+        row = route_create(options["pattern"], targets, options["template"])
         if options["json"]:
             self.say_json(_as_dict(row, _place(row)) | {"warnings": list(findings.warnings)})
         else:
@@ -177,6 +184,10 @@ def _targets(row: Route) -> list[str]:
     return target_texts(target_specs(row))
 
 
+def _template(row: Route) -> str:
+    return row.template.name if row.template else ""
+
+
 def _kind(row: Route) -> str:
     kind = kind_of(row.pattern)
     return f"{kind}, {-specificity_of(row.pattern)[0]} literal" if kind == "pattern" else kind
@@ -190,6 +201,7 @@ def _as_dict(row: Route, order: int) -> dict[str, object]:
     return {
         "pattern": row.pattern,
         "targets": _targets(row),
+        "template": _template(row) or None,
         "alias": row.is_alias,
         "enabled": row.is_enabled,
         "order": order,

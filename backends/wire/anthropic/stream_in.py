@@ -353,7 +353,8 @@ class StreamReader:
 
     def _fail(self, error: ApiError) -> None:
         if not self._over:
-            self._events.append(Failed(error))
+            usage = usage_from(Kind.MESSAGES, self._usage) if self._stop_reason else None
+            self._events.append(Failed(error, usage))
             self._over = True
             self._queue, self._open = [], {}
 

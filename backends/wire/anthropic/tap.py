@@ -56,8 +56,9 @@ class AnthropicTap(StreamTap):
             self._finish()
         elif name == b"message_start":
             self._start(data.get("message"))
-        else:
+        else:  # the counts are cumulative, and nothing that costs comes after this event
             self._count(data.get("usage"))
+            self.usage_is_final = isinstance(data.get("usage"), Mapping)
 
     def _start(self, message: object) -> None:
         if isinstance(message, Mapping):

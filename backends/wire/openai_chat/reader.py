@@ -184,7 +184,7 @@ class Answer:
         if self.is_over:
             return []
         self.is_over = True
-        return [Failed(error)]
+        return [Failed(error, self._usage if self._reason else None)]
 
 
 class StreamReader:

@@ -101,6 +101,7 @@ class ChatTap(StreamTap):
         if not usage:
             usage, raw = _inner(chunk.x_groq, "usage"), b""
         self.usage = usage_from(self.kind, usage, raw) or self.usage
+        self.usage_is_final = bool(self.usage and self._ended and not self._open)
 
 
 def _decode(data: bytes) -> _Chunk | None:

@@ -30,6 +30,7 @@ from backends.wire.openai_responses.response_in import blocks_of, stop_of, text_
 from backends.wire.sse import SseEvent, SseReader, SseTooLong
 from backends.wire.stream import CUT_CODE, load_object
 from backends.wire.target import Names
+from backends.wire.usage import Usage
 
 _OPENING = frozenset(("response.created", "response.in_progress", "response.queued"))
 _MOST_WAITING = 16 * 2**20  # characters of later items that wait for an earlier one
@@ -90,7 +91,8 @@ class StreamReader:
             return
         kind = text_of(data, "type") or event.name.decode("latin-1")
         if kind in ("error", "response.failed", "response.cancelled"):
-            self._fail(_error(kind, data))
+            given = data.get("response")
+            self._fail(_error(kind, data), usage_of(given) if isinstance(given, Mapping) else None)
             return
         response = data.get("response")
         is_first = not self._began
@@ -175,11 +177,11 @@ class StreamReader:
         self._events.append(Ended(stop_of(response, self._said), usage=usage_of(response)))
         self._over = True
 
-    def _fail(self, error: ApiError) -> None:
+    def _fail(self, error: ApiError, usage: Usage | None = None) -> None:
         if not self._over:
             self._over = True
             self._open.clear()
-            self._events.append(Failed(error))
+            self._events.append(Failed(error, usage))
 
     def _pump(self) -> None:
         """Hand out what may go now: all of the first open item, and of the next once that one is over."""

@@ -40,10 +40,11 @@ _TYPE = msgspec.json.Decoder(_Typed)
 class ResponsesTap(StreamTap):
     """Reads a stream of POST /v1/responses."""
 
-    __slots__ = ("_last", "_opening")
+    __slots__ = ("_last", "_opening", "response_id")
 
     def __init__(self, kind: Kind = Kind.RESPONSES) -> None:
         super().__init__(kind)
+        self.response_id = ""
         self._opening = b""  # data of the first event that carries the response object
         self._last = b""
 
@@ -92,13 +93,15 @@ class ResponsesTap(StreamTap):
     def _end(self, data: bytes, *, failed: bool = False) -> None:
         response = _response(data)
         self._take_facts(response)
+        self.usage_is_final = isinstance(response.get("usage"), Mapping)
         if failed:
             self._fail(read_error(response))
         else:
             self._finish()
 
     def _take_facts(self, response: Mapping[str, object]) -> None:
-        model, usage = response.get("model"), response.get("usage")
+        model, usage, named = response.get("model"), response.get("usage"), response.get("id")
+        self.response_id = named if isinstance(named, str) else self.response_id
         self.model = model if isinstance(model, str) else self.model
         if isinstance(usage, Mapping):
             self.usage = usage_from(self.kind, usage) or self.usage

@@ -8,22 +8,32 @@ such as those of ⟦EMAIL_1⟧ are none of that: JSON encoders may spell them as
 
 from __future__ import annotations
 
-import base64
 import re
 from bisect import bisect_left
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import product
 
 MARK = b"PB_"
 LABEL = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 SHAPE = re.compile(rb"PB_[A-Z][A-Z0-9]{1,15}_[a-z2-7]{10}")
 _DIGEST_BYTES = 7  # ten characters of base 32 hold 50 bits of them
+_PAIRS = [a + b for a, b in product([b"%c" % char for char in b"abcdefghijklmnopqrstuvwxyz234567"], repeat=2)]
+
+Coder = Callable[[bytes], bytes]
 
 
-def keyed_code(key: bytes, text: bytes) -> bytes:
-    """Ten characters a-z and 2-7: 50 bits of BLAKE2b under a key of any length."""
-    digest = blake2b(text, key=blake2b(key, digest_size=32).digest(), digest_size=_DIGEST_BYTES).digest()
-    return base64.b32encode(digest)[:10].lower()
+def keyed_coder(key: bytes) -> Coder:
+    """Text to ten characters a-z and 2-7: 50 bits of BLAKE2b under a key of any length, in base 32 (RFC 4648)."""
+    begun = blake2b(key=blake2b(key, digest_size=32).digest(), digest_size=_DIGEST_BYTES)
+
+    def code(text: bytes) -> bytes:
+        hashed = begun.copy()
+        hashed.update(text)
+        bits = int.from_bytes(hashed.digest(), "big") >> 6
+        return b"".join([_PAIRS[bits >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+
+    return code
 
 
 class Vault:
@@ -31,14 +41,14 @@ class Vault:
 
     `key`: this installation's secret, any length; without it nobody can test guesses against a placeholder. The same
     key and value make the same placeholder, in every turn and request, so that prompt caches keep what they have.
-    `code` makes the ten characters of (key, text). `answers_json`: the request wants its answer's text to be JSON, so
-    values are escaped for that in it.
+    `coder` makes of the key what makes the ten characters. `answers_json`: the request wants its answer's text to be
+    JSON, so values are escaped for that in it.
     """
 
-    __slots__ = ("_code", "_key", "_known", "_of_value", "_values", "answers_json")
+    __slots__ = ("_code", "_known", "_of_value", "_values", "answers_json")
 
-    def __init__(self, key: bytes, code: Callable[[bytes, bytes], bytes] = keyed_code) -> None:
-        self._key, self._code = key, code
+    def __init__(self, key: bytes, coder: Callable[[bytes], Coder] = keyed_coder) -> None:
+        self._code = coder(key)
         self._values: dict[bytes, bytes] = {}
         self._of_value: dict[tuple[str, bytes], bytes] = {}
         self._known: list[bytes] | None = None
@@ -66,6 +76,12 @@ class Vault:
         """What a placeholder stands for; None if it is none of this request's."""
         return self._values.get(placeholder)
 
+    def conceal(self, text: str) -> str:
+        """The text with placeholders for the values again: of an answer that is restored already, for a log."""
+        for placeholder, value in sorted(self._values.items(), key=lambda pair: -len(pair[1])):
+            text = text.replace(value.decode("utf-8", "surrogatepass"), placeholder.decode())
+        return text
+
     def open_end(self, text: bytes) -> bytes:
         """The end of `text` with which one of the placeholders may begin, but not yet end; b"" if there is none."""
         if self._known is None:
@@ -82,7 +98,7 @@ class Vault:
     def _fresh(self, label: str, value: bytes) -> bytes:
         attempt = 0
         while True:
-            code = self._code(self._key, b"%s\0%d\0%s" % (label.encode(), attempt, value))
+            code = self._code(b"%s\0%d\0%s" % (label.encode(), attempt, value))
             found = b"%s%s_%s" % (MARK, label.encode(), code)
             if found not in self._values:
                 return found

@@ -21,6 +21,8 @@ from proxyapp.checks import open_bind_without_key, workers_without_redis
 from proxyapp.front import backend_facts, base_url, next_steps, sdk_environment
 from proxyapp.relay import shut_down_relays
 from router_site.flags import add_flags
+from router_site.home import HomeError
+from router_site.home_lock import hold_home
 from router_site.rejections import record_rejection
 from router_site.runtime import runtime
 from router_site.server import BindError, Limits, bind, serve
@@ -84,8 +86,9 @@ class Command(BaseCommand):
     def _prepare(self) -> None:
         """Everything that may refuse the start. Nothing listens yet."""
         try:
+            hold_home(settings.PATCHBAY_HOME)
             migrate_if_needed()
-        except ServiceError as exc:
+        except (HomeError, ServiceError) as exc:
             raise CommandError(str(exc)) from exc
         problems = stored_secrets_open() + open_bind_without_key() + workers_without_redis()
         if problems:

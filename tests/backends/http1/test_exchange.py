@@ -39,7 +39,11 @@ FRAMED = {
 
 
 @pytest.mark.parametrize("whole", FRAMED.values(), ids=FRAMED)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 async def test_a_body_cut_anywhere_never_looks_complete(whole: bytes, data: st.DataObject) -> None:
     start = whole.index(b"\r\n\r\n") + 4

@@ -30,7 +30,9 @@ from tests.backends.wire.pairs import PACKAGES, TARGETS, ask, every, writer
 from tests.backends.wire.replies import read_stream, write_stream
 from tests.backends.wire.strategies import damaged, json_values
 
-many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(
+    max_examples=settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def _of(side: str, field: str, protocol: str) -> list[Any]:

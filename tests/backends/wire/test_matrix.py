@@ -29,7 +29,9 @@ from tests.backends.wire.pairs import PACKAGES, TARGETS, ask, every, pairs, writ
 from tests.backends.wire.replies import assemble, events_of, read_stream, write_stream
 from tests.backends.wire.strategies import conversations, replies
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(
+    max_examples=settings().max_examples // 2, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def written(protocol: str, talk: Conversation) -> bytes:

@@ -208,7 +208,7 @@ def test_a_value_has_one_placeholder_in_all_requests_of_an_installation() -> Non
 
 
 def test_values_whose_hashes_collide_get_placeholders_of_their_own() -> None:
-    vault = Vault(KEY, lambda key, text: b"aaaaaaaaa" + (b"b" if b"\x001\x00" in text else b"a"))
+    vault = Vault(KEY, lambda key: lambda text: b"aaaaaaaaa" + (b"b" if b"\x001\x00" in text else b"a"))
     body = json.dumps({"messages": [{"content": f"{OUT} {KEPT} {OUT}"}]}).encode()
     sent = json.loads(redacted(Kind.CHAT, body, vault))["messages"][0]["content"].split()
     assert sent == ["PB_EMAIL_aaaaaaaaaa", "PB_EMAIL_aaaaaaaaab", "PB_EMAIL_aaaaaaaaaa"]

@@ -272,7 +272,7 @@ def _fault_of(pattern: str) -> RuleError | None:
 # --- all matches, in linear time ----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=settings().max_examples)
 @given(
     pattern=st.sampled_from(
         ["ab+c", "[0-9]{3,5}", "x[^y]{0,40}y", r"\bfoo\b", "a+", "[^z]+z", "foo|fo", "(?m)^b"]

@@ -187,7 +187,11 @@ def odd_bodies(draw: st.DrawFn) -> tuple[str, str]:
     return draw(SPACE) + "{" + ",".join(members) + "}" + draw(SPACE), draw(st.sampled_from(["gpt-4o", "o3"]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(written=odd_bodies(), renamed=st.booleans())
 def test_whatever_json_a_client_writes_goes_up_unchanged(
     faithful: Patchbay, bytes_upstream: ByteServer, written: tuple[str, str], renamed: bool

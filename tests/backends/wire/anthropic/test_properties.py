@@ -140,7 +140,7 @@ MODELS = st.sampled_from(
     | VALUES.map(lambda v: json.dumps(v).encode())
     | REQUESTS.map(lambda v: json.dumps(v).encode())
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 def test_only_typed_errors_are_raised(body: bytes) -> None:
     with suppress(BadBody):
         talk = parse_request(body)
@@ -152,7 +152,7 @@ def test_only_typed_errors_are_raised(body: bytes) -> None:
 
 
 @given(REQUESTS, MODELS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 def test_built_requests_keep_the_rules_of_the_api(request: dict[str, Any], model: str) -> None:
     with suppress(BadBody, CannotCarry):
         talk = parse_request(json.dumps(request).encode())
@@ -324,7 +324,7 @@ def test_a_stream_read_and_written_again_is_the_same_message() -> None:
         OBJECTS | st.sampled_from([msgspec.json.decode(e.split(b"data: ")[1]) for e in RICH]), max_size=12
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 def test_readers_keep_their_promises_for_any_events(objects: list[dict[str, Any]]) -> None:
     events = read([b"data: " + json.dumps(item).encode() + b"\n\n" for item in objects])
     assert isinstance(events[-1], Ended | Failed)
@@ -336,7 +336,7 @@ def test_readers_keep_their_promises_for_any_events(objects: list[dict[str, Any]
 
 
 @given(st.lists(st.booleans(), min_size=80, max_size=80))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 def test_interleaved_streams_share_nothing(order: list[bool]) -> None:
     other = [part.replace(b"Gr", b"Br") for part in RICH]
     readers, queues = [StreamReader(Names()), StreamReader(Names())], [list(RICH), list(other)]

@@ -79,7 +79,7 @@ def overlay(base: dict[str, Any], change: Any) -> dict[str, Any]:
     return {**base, **change} if isinstance(change, dict) else base
 
 
-@settings(max_examples=100)
+@settings(max_examples=settings().max_examples)
 @given(values, values, presets)
 def test_any_json_is_parsed_or_refused_and_built_or_refused(value: Any, message: Any, preset: str) -> None:
     base = {"model": "m", "messages": [overlay({"role": "assistant"}, message), message]}
@@ -91,7 +91,7 @@ def test_any_json_is_parsed_or_refused_and_built_or_refused(value: Any, message:
             continue
 
 
-@settings(max_examples=100)
+@settings(max_examples=settings().max_examples)
 @given(values, values)
 def test_any_answer_is_read_or_unreadable(value: Any, message: Any) -> None:
     for body in (

@@ -1,0 +1,1 @@
+"""How long windows last: readings over time, and what follows from them."""

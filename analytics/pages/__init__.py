@@ -1,0 +1,1 @@
+"""The dashboard: one module a page, and what they read and draw."""
