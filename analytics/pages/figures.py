@@ -63,7 +63,7 @@ def _below(value: float) -> float:
 def cost_of(sums: Sums) -> str:
     """What the requests of a group cost; `unpriced` when nobody knows of any, a dash when none was served."""
     if not sums.priced and not sums.unpriced:
-        return NOTHING if not sums.requests else money(sums.spent)
+        return NOTHING
     return money(sums.cost)
 
 

@@ -131,7 +131,10 @@ def backend_finding(name: str, results: Sequence[TestResult], accounts: int) -> 
             f"Add one: python manage.py accounts add ALIAS --backend {name}",
         )
     if bad := [result for result in results if not result.ok]:
-        said = "; ".join(f"{result.account}: {result.message}" for result in bad)
+        said = "; ".join(  # an account that was made with its backend is called like it
+            result.message if result.account == name else f"{result.account}: {result.message}"
+            for result in bad
+        )
         return fail("backends", f"{name}: {said}", f"Try again: python manage.py backend test {name}")
     if not results:
         return ok("backends", f"{name}: not tested; its accounts are paused or the callers' own")

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from analytics.forecasting.stored import Foretold, foretold, pool_minutes_left
 from analytics.forecasting.words import words_of
-from analytics.pages.figures import count, duration, money, percent
+from analytics.pages.figures import cost_of, count, duration, money, percent, unpriced_note
 from analytics.summary import MOST_MINUTES, Burn, Groups, Summary, burn, session_groups, window_summary
 from analytics.summary_json import burn_json, groups_json, window_json
+from analytics.usage_sums import Sums
 from backends.command import PatchbayCommand, WrongUse
 from backends.durations import span
 
@@ -74,12 +75,15 @@ def _totals(summary: Summary) -> Iterator[str]:
     yield f"The last {span(60.0 * summary.minutes)}: {found.requests:,} requests, {', '.join(aside)}"
     cached = f" ({percent(found.cache_ratio)} from caches)" if found.cache_read_tokens else ""
     yield f"Tokens   {count(found.input_tokens)} in{cached}, {count(found.output_tokens)} out"
-    unpriced = f", and {found.unpriced:,} unpriced requests" if found.unpriced else ""
-    yield f"Cost     {money(found.cost)}{unpriced}"
+    yield f"Cost     {_cost(found)}"
     if found.reached:
         middle, slow = duration(totals.p50_ms), duration(totals.p99_ms)
         first = f", first content after {duration(found.mean_ttft_ms)}" if found.ttft_count else ""
         yield f"Time     half within {middle}, 99 % within {slow}{first}"
+
+
+def _cost(found: Sums) -> str:
+    return f"{cost_of(found)} {unpriced_note(found)}".strip()
 
 
 def _rates(rates: Burn, left: float | None) -> Iterator[str]:
@@ -100,8 +104,7 @@ def _cells(groups: Groups) -> Iterator[tuple[str, ...]]:
             count(found.input_tokens),
             percent(found.cache_ratio),
             count(found.output_tokens),
-            money(found.cost)
-            + (f" + {found.unpriced:,} unpriced" if found.unpriced and found.priced else ""),
+            _cost(found),
             duration(found.mean_ms or None),
         )
 

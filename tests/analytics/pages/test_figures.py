@@ -82,7 +82,7 @@ def test_what_nobody_could_price_is_never_zero_dollars() -> None:
     some = Sums(requests=3, priced=1, unpriced=2, spent=Decimal("0.25"))
     assert (cost_of(some), unpriced_note(some)) == ("$0.25", "+ 2 unpriced")
     assert cost_of(Sums()) == "\u2013"
-    assert cost_of(Sums(requests=1, rejected=1)) == "$0.00"
+    assert cost_of(Sums(requests=1, rejected=1)) == "\u2013"
 
 
 def test_lists_rank_by_cost_and_without_any_by_requests() -> None:
