@@ -6,7 +6,7 @@ TOOLS := $(VENV)/tools
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint node-deps bench bench-pool live clients screenshots lock sbom audit fuzz-api clean
+.PHONY: help run test promises lint node-deps bench soak bench-pool live clients screenshots lock sbom audit fuzz fuzz-api clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ run: $(VENV)/.run  ## install what is needed and start Patchbay
 
 test: $(VENV)/.dev  ## install the development set and run the whole suite
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile
+
+promises: $(VENV)/.dev  ## the promises that take minutes to show: kills, full disks, locks, file handles (PROMISES_KILLS=200)
+	@exec $(BIN)/python -m pytest -m promises -s tests
 
 lint: $(VENV)/.dev  ## style, types, import contracts, migrations
 	$(BIN)/ruff format --check .
@@ -28,6 +31,9 @@ node-deps: $(NODE)/node_modules/.done  ## install the JavaScript SDKs that some 
 
 bench: $(VENV)/.dev  ## measure cost and speed beside other gateways (installs them)
 	@exec $(BIN)/python -m bench
+
+soak: $(VENV)/.dev  ## mixed traffic for MINUTES (10) minutes: does anything grow?
+	@exec $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
 bench-pool: $(VENV)/.dev  ## replay weeks of traffic through the pool: which strategy meets fewer limits
 	@exec $(BIN)/python -m bench.pool
@@ -52,6 +58,11 @@ audit: $(TOOLS)/.done  ## look up known weaknesses of the locked dependencies (n
 	@$(BIN)/python -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/25.0/json", timeout=10)' 2>/dev/null \
 	  || { echo "audit: pypi.org does not tell weaknesses here, so nothing was looked up. Run it where it can."; exit 1; }
 	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
+fuzz: $(VENV)/.dev  ## feed what reads strangers' bytes with inputs that nobody meant (SECONDS=20 for each of 12 targets)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/atheris atheris==3.0.0 \
+	  || echo "fuzz: atheris cannot be installed here; hypothesis makes the inputs."
+	@PYTHONPATH=$(VENV)/atheris $(BIN)/python -m bench.fuzz --seconds $(or $(SECONDS),20)
 
 fuzz-api: $(VENV)/.dev $(TOOLS)/.done  ## send a demo server what its OpenAPI document allows, and check the answers
 	@exec $(BIN)/python -m bench.fuzz_api $(TOOLS)/bin/schemathesis

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 
 from accounts.redis_clock import ServerClock
 from accounts.redis_scripts import NEWS, PREFIX, SCRIPTS, Script
-from backends.tasks import spawn
+from backends.tasks import supervise
 
 logger = logging.getLogger("patchbay.redis")
 CONNECT_SECONDS = 2.0
@@ -112,7 +112,7 @@ class Link:
     def start(self) -> None:
         """Connect, and stay connected until `stop()`."""
         self._ready = asyncio.Event()
-        self._task = spawn(self._keep(), name="redis")
+        self._task = supervise(self._keep, name="redis")
 
     async def stop(self) -> None:
         """Close the connections."""

@@ -17,7 +17,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from accounts.key_use import KeyLimits, Period
 from accounts.models import Account, ClientKey
@@ -229,9 +229,10 @@ def _limits(row: ClientKey) -> KeyLimits | None:
 
 @dataclass
 class SnapshotKeeper:
-    """Holds the snapshot in force and the thread that renews it."""
+    """Holds the snapshot in force and the thread that renews it. `is_failing`: the database cannot be read now."""
 
     demo: Demo | None = None
+    is_failing: bool = False
     _current: Snapshot | None = None
     _caught_up_at: float = float("-inf")
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -278,15 +279,16 @@ class SnapshotKeeper:
             self._thread = None
 
     def _watch(self) -> None:
-        failing = False
         while not self._stop.wait(POLL_SECONDS):
             try:
                 self._renew()
-                failing = False
-            except DatabaseError:
-                if not failing:
+                self.is_failing = False
+            except (
+                Exception
+            ):  # a database that is away, or rows that nobody can read: this thread must outlive both
+                if not self.is_failing:
                     logger.exception("The configuration cannot be read; the last one stays in force.")
-                failing = True
+                self.is_failing = True
         connections.close_all()
 
 

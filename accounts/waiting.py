@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
@@ -22,6 +23,7 @@ from backends.tasks import spawn
 
 T = TypeVar("T")
 SHORTEST_PAUSE = 0.01
+logger = logging.getLogger("patchbay.pool")
 LOOK_AGAIN_SECONDS = 1.0  # changes that nobody announces (an edited account) are seen so soon
 
 
@@ -162,7 +164,10 @@ class WaitingRoom:
     async def _run(self) -> None:
         while self._waiters:
             self._news.clear()
-            await self._round()
+            try:
+                await self._round()
+            except Exception:  # those who wait must not be left because of one of them
+                logger.exception("A round of the queue failed; the next one follows.")
             if not self._waiters:
                 return
             due = min(waiter.again_at for waiter in self._waiters)

@@ -6,9 +6,10 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+
+import msgspec
 
 from analytics.decision import ChoiceNote
 from backends.wire.kinds import Kind, Protocol
@@ -26,6 +27,10 @@ def new_request_id() -> str:
     return f"req_{time.time_ns() // 1_000_000:012x}{_ids.getrandbits(48):012x}"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Outcome(StrEnum):
     """How a request ended."""
 
@@ -37,15 +42,14 @@ class Outcome(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-@dataclass(slots=True)
-class AttemptDraft:
+class AttemptDraft(msgspec.Struct):
     """One try at one upstream. Times are seconds on the monotonic clock."""
 
     backend: str
     account: str
     model: str
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
+    started_at: datetime = msgspec.field(default_factory=_now)
+    began: float = msgspec.field(default_factory=time.monotonic)
     duration_ms: float = 0.0
     status: int | None = None
     outcome: str = ""
@@ -58,8 +62,7 @@ class AttemptDraft:
         self.outcome, self.verdict, self.error = outcome, verdict, error
 
 
-@dataclass(slots=True)
-class RecordDraft:
+class RecordDraft(msgspec.Struct):
     """One client request. `began` is when its headers were in, on the monotonic clock.
 
     `provider` is the backend's preset: whose prices apply, "" for none. `rule` and `route_reason` are the router's,
@@ -76,8 +79,8 @@ class RecordDraft:
     method: str = ""
     path: str = ""
     client: str = ""
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
+    started_at: datetime = msgspec.field(default_factory=_now)
+    began: float = msgspec.field(default_factory=time.monotonic)
     duration_ms: float = 0.0
     status: int | None = None
     outcome: Outcome | None = None
@@ -97,7 +100,7 @@ class RecordDraft:
     rule: str = ""
     route_reason: str = ""
     route_note: str = ""
-    choices: list[ChoiceNote] = field(default_factory=list)
+    choices: list[ChoiceNote] = []
     usage: Usage | None = None
     usage_is_final: bool = True
     connect_ms: float | None = None
@@ -109,11 +112,11 @@ class RecordDraft:
     response_bytes: int | None = None
     queued_s: float = 0.0  # time spent waiting for an account
     upstream_s: float = 0.0  # time spent waiting for upstreams, for the overhead
-    mutations: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    mutations: list[str] = []
+    lost: list[str] = []
     error: str = ""
     alarm: str = ""
-    attempts: list[AttemptDraft] = field(default_factory=list)
+    attempts: list[AttemptDraft] = []
     on_end: Callable[[], None] | None = None
 
     def since_start_ms(self) -> float:

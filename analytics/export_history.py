@@ -1,6 +1,7 @@
 """The history for other programs: JSONL, CSV and HAR 1.2. Rows are read page by page, so any number of them fits.
 
-CSV cells that a spreadsheet would take for a formula get an apostrophe in front (as OWASP describes CSV injection).
+CSV cells that a spreadsheet would take for a formula get an apostrophe in front (as OWASP describes CSV injection),
+and what would steer a terminal is written out.
 HAR: http://www.softwareishard.com/blog/har-12-spec/ - what a proxy does not know is left at the values for "unknown".
 """
 
@@ -25,9 +26,11 @@ from analytics.bodies.store import StoredBody, read_body
 from analytics.models import Body, RequestRecord
 from analytics.queries import HistoryFilter
 from analytics.rows import iso, record_json
+from backends.wire.controls import visible
 
 PAGE_ROWS = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_PASSED_OVER = "\ufeff \xa0"  # before a formula, by some spreadsheets
 
 
 def matching(wanted: HistoryFilter, limit: int | None = None) -> Iterator[RequestRecord]:
@@ -73,8 +76,8 @@ def cell(value: object) -> str | int | float:
         return str(value).lower()
     if isinstance(value, int | float):
         return value
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    text = visible(value) if isinstance(value, str) else json.dumps(value)
+    return f"'{text}" if text.lstrip(_PASSED_OVER).startswith(_FORMULA) else text
 
 
 def har(rows: Iterable[RequestRecord]) -> Iterator[str]:

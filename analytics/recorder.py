@@ -1,19 +1,23 @@
 """The recorder: a bounded queue, one writer thread, batches; with every record the sums that are kept beside them.
 
 Rule: the hot path never waits. `record()` appends to a queue in memory; the writer takes what is there at
-most every 250 ms and writes it in one transaction. When the database cannot take rows, they stay in the
-queue, up to its bound; beyond it the newest are counted as dropped and the log says so.
+most every 250 ms and writes it in one transaction. When the database cannot take rows, they go to the spool
+(`analytics/spool.py`) and from there to the database as soon as it takes rows again, in this process or the next.
+What the spool cannot take either stays in the queue, up to its bound; beyond it the newest are counted as dropped.
 """
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
@@ -24,13 +28,18 @@ from analytics.drafts import RecordDraft
 from analytics.models import Attempt, RequestRecord
 from analytics.rollup_store import Facets, adapted, add, add_facets, behind, guard, rebuild_day
 from analytics.rollups import aggregate
+from analytics.spool import Spool, Stored
 from backends.prices import NO_PRICES, PriceBook
 
 logger = logging.getLogger("patchbay.history")
 
 BATCH_ROWS = 500
 BATCH_SECONDS = 0.2
+WAKE_ROWS = 64  # so many are worth a transaction at once: a crash under load takes no more than about these
 QUEUE_ROWS = 10_000
+BUSY_MS = 250  # how long the writer waits for SQLite's lock before it spools: what a crash could take is bounded by it
+AGAIN_SECONDS = 1.0  # between two tries at a database that refuses
+PATIENCE_SECONDS = 5.0  # a lock that is held no longer is nobody's trouble
 UNDEFINED_TABLE = "42P01"  # PostgreSQL's word for it; SQLite's is an OperationalError as well
 
 
@@ -44,6 +53,7 @@ class Recorder:
     prices: Callable[[], PriceBook] = lambda: NO_PRICES
     on_written: Callable[[list[RecordDraft]], None] | None = None
     queue_rows: int = QUEUE_ROWS
+    spool: Spool | None = None
     taken: int = 0
     dropped: int = 0
     is_stuck: bool = False
@@ -53,6 +63,9 @@ class Recorder:
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
     _thread: threading.Thread | None = None
+    _refused_at: float | None = None  # the first refusal in a row, on the monotonic clock
+    _again_at: float = 0.0
+    _refusal: DatabaseError | None = None
 
     def record(self, draft: RecordDraft) -> None:
         """Take a finished draft. Never waits, never raises."""
@@ -61,22 +74,25 @@ class Recorder:
             self.dropped += 1
             return
         self._queue.append(draft)
+        if len(self._queue) == WAKE_ROWS:
+            self._wake.set()
 
     @property
     def waiting(self) -> int:
         """Rows not yet in the database."""
-        return len(self._queue)
+        return len(self._queue) + (self.spool.waiting if self.spool else 0)
 
     def start(self) -> None:
         """Start the writer thread."""
         self._stopping = False
         self._behind = behind()
+        self.spool = self.spool or Spool(settings.PATCHBAY_HOME / "spool")
         self._wake.clear()
         self._thread = threading.Thread(target=self._write_loop, name="history-writer", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is waiting, then end the thread."""
+        """Write or spool what is waiting, then end the thread."""
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
@@ -85,25 +101,62 @@ class Recorder:
 
     def flush(self) -> bool:
         """Write one batch now. False when the database would not take it; the rows stay queued."""
-        batch = [self._queue[index] for index in range(min(len(self._queue), BATCH_ROWS))]
+        batch = self._next()
         if not batch:
             return True
-        if not self._write(batch):
+        if not self._write(self._rows_of(batch)):
             return False
+        self._let_go(batch)
+        return True
+
+    def _next(self) -> list[RecordDraft]:
+        return [self._queue[index] for index in range(min(len(self._queue), BATCH_ROWS))]
+
+    def _let_go(self, batch: list[RecordDraft]) -> None:
+        """These are stored, in the database or in the spool."""
         for _ in batch:
             self._queue.popleft()
         if self.on_written is not None:
             self.on_written(batch)
-        return True
 
     def _write_loop(self) -> None:
+        if self.spool is not None:
+            self.spool.adopt()
+        self._turn()
         while not self._stopping:
-            if self._catch_up():
-                self._drain()
-            self._wake.wait(2.0 if self.is_stuck else BATCH_SECONDS)
-        if self._catch_up():
-            self._drain()
+            if self._wake.wait(BATCH_SECONDS) and not self._stopping:
+                self._wake.clear()
+            self._turn()
+        self._again_at = 0.0
+        self._turn()
+        if self.spool is not None:
+            self.spool.close()
         connections.close_all()
+
+    def _turn(self) -> None:
+        """One look at the queue. Whatever is wrong with one batch, the writer goes on."""
+        try:
+            if time.monotonic() < self._again_at:
+                self._set_aside()
+            elif self._be_brief() and self._catch_up() and self._drain():
+                self._recovered()
+            else:
+                self._refused()
+        except Exception:
+            logger.exception("The history's writer failed; it goes on.")
+
+    def _be_brief(self) -> bool:
+        """Wait for SQLite's lock a moment only. False when the database is not to be had."""
+        if not self.waiting:
+            return True
+        try:
+            if connections["history"].vendor == "sqlite":
+                with connections["history"].cursor() as cursor:
+                    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        except DatabaseError as exc:
+            self._refusal = exc
+            return False
+        return True
 
     def _catch_up(self) -> bool:
         """Add a day of records that a version without sums has written, if there is one; before anything else is added.
@@ -119,7 +172,7 @@ class Recorder:
         except Exception as exc:  # whatever is wrong with old rows, new ones must be written
             if isinstance(exc, DatabaseError) and _is_unavailable(exc):
                 self._behind = behind()
-                self._note_stuck()
+                self._refusal = exc
                 return False
             logger.exception("Older records are left out of the sums.")
             day = None
@@ -127,49 +180,79 @@ class Recorder:
             self._behind = None
         return True
 
-    def _drain(self) -> None:
-        """Write until the queue is empty or the database refuses."""
+    def _drain(self) -> bool:
+        """Write until queue and spool are empty. False when the database refuses."""
         while self._queue:
             if not self.flush():
-                self._note_stuck()
-                return
-        self.is_stuck = False
+                return False
+        return self.spool is None or self.spool.replay(self._write)
+
+    def _recovered(self) -> None:
+        if self.is_stuck:
+            logger.warning("The history database takes rows again.")
+        self.is_stuck, self._refused_at = False, None
         if self.dropped:
             logger.error("%d history rows were dropped: the queue was full.", self.dropped)
             self.dropped = 0
 
-    def _note_stuck(self) -> None:
-        if not self.is_stuck:
-            logger.error("The history database takes no rows now; they wait in memory.")
-        self.is_stuck = True
+    def _refused(self) -> None:
+        """Keep what waits elsewhere. A lock is no trouble until it is held for seconds."""
+        now = time.monotonic()
+        self._again_at = now + AGAIN_SECONDS
+        self._refused_at = now if self._refused_at is None else self._refused_at
+        self._set_aside()
+        if not self.is_stuck and (not _is_busy(self._refusal) or now - self._refused_at >= PATIENCE_SECONDS):
+            logger.error("The history database takes no rows now (%s); they are spooled.", self._refusal)
+            self.is_stuck = True
 
-    def _write(self, batch: list[RecordDraft]) -> bool:
+    def _set_aside(self) -> None:
+        """Move the queue to the spool."""
+        while self.spool is not None and self._queue:
+            batch = self._next()
+            if not self.spool.add(self._rows_of(batch)):
+                return
+            self._let_go(batch)
+
+    def _rows_of(self, batch: Sequence[RecordDraft]) -> list[Stored]:
+        """The columns of records and attempts. A draft that cannot have any is left out."""
+        prices = self.prices()
+        rows = []
+        for draft in batch:
+            try:
+                attempts = [attempt_row(draft.id, n, a) for n, a in enumerate(draft.attempts, start=1)]
+                rows.append((record_row(draft, prices), attempts))
+            except Exception:  # whatever it holds, the others are to be written
+                logger.exception("History row %s cannot be made and is left out.", draft.id)
+        return rows
+
+    def _write(self, batch: Sequence[Stored]) -> bool:
         """One transaction for the batch; if it fails on a row, row by row, so that one cannot poison the rest."""
         try:
             self._insert(batch)
         except DatabaseError as exc:
             if _is_unavailable(exc):
+                self._refusal = exc
                 return False
             return self._write_one_by_one(batch)
         except (ValueError, OverflowError):
             return self._write_one_by_one(batch)
         return True
 
-    def _write_one_by_one(self, batch: list[RecordDraft]) -> bool:
-        for draft in batch:
+    def _write_one_by_one(self, batch: Sequence[Stored]) -> bool:
+        for stored in batch:
             try:
-                self._insert([draft])
+                self._insert([stored])
             except (DatabaseError, ValueError, OverflowError) as exc:
                 if isinstance(exc, DatabaseError) and _is_unavailable(exc):
+                    self._refusal = exc
                     return False
-                logger.exception("History row %s cannot be stored and is left out.", draft.id)
+                logger.exception("History row %s cannot be stored and is left out.", stored[0]["id"])
         return True
 
-    def _insert(self, batch: list[RecordDraft]) -> None:
+    def _insert(self, batch: Sequence[Stored]) -> None:
         """Replays are harmless: the ids are unique, and only what is new is added to the sums."""
-        prices = self.prices()
-        rows = {draft.id: record_row(draft, prices) for draft in batch}
-        attempts = [attempt_row(d.id, n, a) for d in batch for n, a in enumerate(d.attempts, start=1)]
+        rows = {record["id"]: record for record, _ in batch}
+        attempts = [attempt for _, attempts in batch for attempt in attempts]
         with transaction.atomic(using="history"), connections["history"].cursor() as cursor:
             guard(cursor)
             for known in (
@@ -186,9 +269,16 @@ class Recorder:
 
 
 def _is_unavailable(exc: DatabaseError) -> bool:
-    """Locked, full, read-only, gone, not migrated: worth trying again with the same rows."""
-    is_table_missing = getattr(exc.__cause__, "sqlstate", None) == UNDEFINED_TABLE
-    return is_table_missing or isinstance(exc, OperationalError | InterfaceError)
+    """Locked, full, read-only, gone, damaged: worth trying again with the same rows.
+
+    SQLite tells of a damaged file with the plain class, which no fault of a row has.
+    """
+    return isinstance(exc, OperationalError | InterfaceError) or type(exc) is DatabaseError
+
+
+def _is_busy(exc: DatabaseError | None) -> bool:
+    code = getattr(exc.__cause__, "sqlite_errorcode", 0) if exc else 0
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def insert_rows(cursor: CursorWrapper, model: type[Model], rows: list[Row]) -> None:

@@ -212,6 +212,9 @@ class Cleaner:
         except DatabaseError as exc:
             logger.warning("The history could not be pruned (%s). It is tried again in an hour.", exc)
             return
+        except Exception:  # whatever it was, the next hour is another try
+            logger.exception("The history could not be pruned. It is tried again in an hour.")
+            return
         if lines := list(gone.lines()):
             logger.info("Pruned from the history: %s.", ", ".join(lines))
 

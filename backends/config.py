@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from backends.addresses import BaseUrl
 from backends.capabilities import NO_OVERRIDES, Capabilities, Overrides, known_capabilities
@@ -229,6 +230,16 @@ class Routing:
         """Every backend but the built-in simulated one."""
         return tuple(backend for backend in self.backends.values() if not backend.is_demo)
 
+    @cached_property
+    def has_conditions(self) -> bool:
+        """Whether any target is for some requests only."""
+        return any(target.conditions for route in self.routes for target in route.targets)
+
+    @cached_property
+    def decided(self) -> dict[tuple[str, Protocol], Any]:
+        """What `decide()` keeps: decisions that hold for every request, by the name asked for and the protocol."""
+        return {}
+
     def glob_route(self, name: str) -> RouteConfig | None:
         """The most specific route whose pattern matches a name (lower case)."""
         found = self.glob_index.first(name)
@@ -236,5 +247,5 @@ class Routing:
 
     def prepare(self) -> Routing:
         """Build what is built once, before a request needs it."""
-        _ = (self.aliases, self.glob_index, self.default, self.real_backends)
+        _ = (self.aliases, self.glob_index, self.default, self.real_backends, self.has_conditions)
         return self

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from backends.services import ServiceError
@@ -26,9 +26,12 @@ OUR_APPS = {"backends", "accounts", "analytics"}
 def migrate_if_needed() -> bool:
     """Apply what is missing in any database; True if anything was. One process works, the others wait for it.
 
-    Raises ServiceError for a database that a newer Patchbay has changed, and for one database given for both.
+    Raises ServiceError for a database that cannot be read or that a newer Patchbay has changed, and for one database
+    given for both.
     """
     _check_apart()
+    for alias in connections:
+        _check_readable(alias)
     if not any(_is_pending(alias) for alias in connections):
         return False
     with _one_at_a_time():
@@ -45,6 +48,25 @@ def _check_apart() -> None:
     if len(named) < len(places):
         raise ServiceError(
             "DATABASE_URL and HISTORY_DATABASE_URL name the same database. Give the history one of its own."
+        )
+
+
+def _check_readable(alias: str) -> None:
+    """Nothing is ever made over a damaged file. The configuration is small, so every page of it is looked at."""
+    try:
+        with connections[alias].cursor() as cursor:
+            is_file = connections[alias].vendor == "sqlite"
+            cursor.execute("PRAGMA quick_check(1)" if is_file and alias == DEFAULT_DB_ALIAS else "SELECT 1")
+            found = cursor.fetchone()[0]
+            MigrationRecorder(connections[alias]).applied_migrations()
+    except DatabaseError as exc:
+        found = str(exc).strip().partition("\n")[0]
+    if found not in (1, "ok"):
+        name = connections[alias].settings_dict["NAME"]
+        raise ServiceError(
+            f"The database {name} cannot be used ({found}). Nothing was changed. If it is damaged, restore a backup"
+            " with `python manage.py restore ARCHIVE`, or move the history's file away to begin a new one; if it cannot"
+            " be reached, see to that and start again."
         )
 
 

@@ -31,6 +31,7 @@ from backends.wire.kinds import Protocol
 _OPENAI_FAMILY = re.compile(r"gpt-.*|chatgpt-.*|o[134](-.*)?|text-embedding-.*|text-davinci-.*", re.DOTALL)
 _ANTHROPIC_FAMILY = re.compile(r"claude-.*", re.DOTALL)
 _MOST_COMPARED = 2000
+MOST_KEPT, LONGEST_KEPT = 1000, 200  # decisions of one configuration, characters of a name
 
 
 class Rule(StrEnum):
@@ -116,6 +117,24 @@ def decide(model: str, protocol: Protocol, routing: Routing, facts: Facts | None
     `facts` are those of the request; without them no condition is looked at. Raises NoRoute, and NoTarget when a
     route matches whose conditions leave nobody.
     """
+    key = (model, protocol)
+    known: Decision | None = routing.decided.get(key)
+    if known is not None:
+        return known
+    decision = _decision(model, protocol, routing, facts)
+    if _is_fixed(decision, routing) and len(model) <= LONGEST_KEPT:
+        if len(routing.decided) >= MOST_KEPT:
+            routing.decided.clear()
+        routing.decided[key] = decision
+    return decision
+
+
+def _is_fixed(decision: Decision, routing: Routing) -> bool:
+    """Whether every request for this name is decided alike: there was one target, and nobody asks for conditions."""
+    return len(decision.targets) + len(decision.passed_over) == 1 and not routing.has_conditions
+
+
+def _decision(model: str, protocol: Protocol, routing: Routing, facts: Facts | None) -> Decision:
     forced = routing.force_model
     decision = _decide(forced or model, protocol, routing, facts)
     if not forced:

@@ -33,6 +33,7 @@ _TURNS_TO_CLOSE = 4  # of the event loop, until the sockets are closed, also tho
 class _Call:
     base: BaseUrl
     deadlines: Deadlines
+    headers: Sequence[tuple[bytes, bytes]] | None = None  # as they are to go out; None: those of the request
 
 
 class _RequestBody(httpx.AsyncByteStream):
@@ -72,12 +73,16 @@ class PoolTransport(httpx.AsyncBaseTransport):
         stream = request.stream
         body = stream.body if isinstance(stream, _RequestBody) else await request.aread()
         message = build_request(
-            request.method.encode("ascii", "replace"), target, call.base.authority, request.headers.raw, body
+            request.method.encode("ascii", "replace"),
+            target,
+            call.base.authority,
+            request.headers.raw if call.headers is None else call.headers,
+            body,
         )
         exchange = await self.pool.send(call.base, message, call.deadlines)
         return httpx.Response(
             exchange.status,
-            headers=exchange.headers,
+            headers=exchange.headers if call.headers is None else None,  # ours are read from the exchange
             stream=_ResponseBody(exchange),
             extensions={"http_version": b"HTTP/1.1", _CALL: exchange},
         )
@@ -152,9 +157,11 @@ class Upstream:
         request = httpx.Request(
             method,
             _client_url(base, path),
-            headers=headers,
             stream=_RequestBody(body),
-            extensions={_CALL: _Call(base, deadlines), "target": target + b"?" + query if query else target},
+            extensions={
+                _CALL: _Call(base, deadlines, headers),
+                "target": target + b"?" + query if query else target,
+            },
         )
         response = await self.transport.handle_async_request(request)
         exchange: Exchange = response.extensions[_CALL]

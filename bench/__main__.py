@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import machine
+from bench.alone import alone
 from bench.driver import LoadGenerator, start_mock
 from bench.install import WORK
 from bench.measure import DIRECT, Bench, Report, say
-from bench.peers import LiteLLM, Portkey
+from bench.peers import ClaudeCodeRouter, LiteLLM, Portkey
 from bench.process import Cores
 from bench.report import OURS, render
 from bench.scenarios import SCENARIOS
@@ -22,8 +23,9 @@ from bench.subjects import Nginx, Patchbay, PatchbayUvicorn, Subject
 from bench.targets import checks
 
 HERE = Path(__file__).resolve().parent
-SUBJECTS: tuple[type[Subject], ...] = (Nginx, Patchbay, PatchbayUvicorn, Portkey, LiteLLM)
+SUBJECTS: tuple[type[Subject], ...] = (Nginx, Patchbay, PatchbayUvicorn, Portkey, ClaudeCodeRouter, LiteLLM)
 QUICK_ROUNDS, ROUNDS = 3, 7
+QUICK = [Nginx.name, Patchbay.name]
 
 
 def main() -> int:
@@ -31,7 +33,8 @@ def main() -> int:
     options = _options().parse_args()
     if sys.platform != "linux":
         sys.exit("The bench reads CPU time and memory from the Linux kernel, so it needs Linux.")
-    subjects = [subject() for subject in SUBJECTS if not options.only or subject.name in options.only]
+    wanted = options.only or (QUICK if options.quick else [subject.name for subject in SUBJECTS])
+    subjects = [subject() for subject in SUBJECTS if subject.name in wanted]
     scenarios = [s.shorter() for s in SCENARIOS] if options.quick else list(SCENARIOS)
     if options.loads:
         scenarios = [s for s in scenarios if s.name in options.loads]
@@ -42,6 +45,8 @@ def main() -> int:
     bench = Bench(cores, generator, mock, port, scenarios, QUICK_ROUNDS if options.quick else ROUNDS)
     try:
         reports = _measure(bench, subjects)
+        wants_alone = not options.loads and any(subject.name == OURS for subject in subjects)
+        only_ours = alone(bench, quick=options.quick) if wants_alone else {}
     finally:
         generator.stop()
         mock.stop()
@@ -50,7 +55,15 @@ def main() -> int:
         "command": _command(options),
         "duration": f"{time.perf_counter() - began:.0f} s",
     }
-    _write(options.out, {"run": run, "machine": facts, "subjects": [asdict(report) for report in reports]})
+    _write(
+        options.out,
+        {
+            "run": run,
+            "machine": facts,
+            "subjects": [asdict(report) for report in reports],
+            "alone": only_ours,
+        },
+    )
     return _verdict(reports)
 
 
@@ -88,8 +101,8 @@ def _command(options: argparse.Namespace) -> str:
     """What was asked for, without the folder of the results: it may name a person."""
     words = ["python -m bench", "--quick" if options.quick else ""]
     words += [
-        f"--only {options.only}" if options.only else "",
-        f"--loads {options.loads}" if options.loads else "",
+        f"--only {','.join(options.only)}" if options.only else "",
+        f"--loads {','.join(options.loads)}" if options.loads else "",
     ]
     return " ".join(word for word in words if word)
 
@@ -114,7 +127,11 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names(subjects), metavar="NAME,…", help="only these subjects")
     loads = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--loads", type=_names(loads), metavar="NAME,…", help="only these loads")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the requests, three latency rounds")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a fifth of the requests, three latency rounds, no peers unless --only names them",
+    )
     parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where the results go")
     return parser
 

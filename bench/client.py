@@ -17,8 +17,15 @@ import msgspec
 from bench.jobs import Ask, Target
 
 ANSWER_SECONDS = 60.0
-_CONTENT = re.compile(rb'"content":\s?"[^"]')
-_DONE = b"data: [DONE]"
+_CONTENTS = {
+    "chat": re.compile(rb'"content":\s?"[^"]'),
+    "messages": re.compile(rb'"type":\s?"text_delta"'),
+}
+_CONTENT = re.compile(b"|".join(pattern.pattern for pattern in _CONTENTS.values()))
+_DONE = {
+    "chat": re.compile(rb"data: \[DONE\]\s*$"),
+    "messages": re.compile(rb'"type":\s?"message_stop"\s?\}\s*$'),
+}
 
 
 class BadAnswer(Exception):
@@ -38,6 +45,16 @@ class _Completion(msgspec.Struct):
     choices: list[_Choice]
 
 
+class _Block(msgspec.Struct):
+    text: str | None = None
+
+
+class _Reply(msgspec.Struct):
+    content: list[_Block]
+    stop_reason: str | None = None
+
+
+_read_reply = msgspec.json.Decoder(_Reply).decode
 _read_completion = msgspec.json.Decoder(_Completion).decode
 
 
@@ -55,7 +72,7 @@ class Connection(asyncio.Protocol):
     """A keep-alive connection to one target; of no more use once it `is_closed`."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.target = target
         self.is_closed = False
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
@@ -66,7 +83,7 @@ class Connection(asyncio.Protocol):
         """Send `request` and wait for the end of the answer. Raises OSError, TimeoutError or BadAnswer."""
         loop = asyncio.get_running_loop()
         if self._transport is None:
-            await loop.create_connection(lambda: self, "127.0.0.1", self._target.port)
+            await loop.create_connection(lambda: self, "127.0.0.1", self.target.port)
         assert self._transport is not None
         self._answer = Answer()
         self._waiter = loop.create_future()
@@ -140,7 +157,7 @@ def request_bytes(target: Target, ask: Ask) -> bytes:
         **target.headers,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {target.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+    return f"POST {ask.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 def check(answer: Answer, ask: Ask) -> int:
@@ -152,9 +169,9 @@ def check(answer: Answer, ask: Ask) -> int:
 
 
 def _check_stream(body: bytes, ask: Ask) -> int:
-    if not body.rstrip().endswith(_DONE):
+    if not _DONE[ask.speaks].search(body):
         raise BadAnswer("the stream has no terminal event")
-    events = len(_CONTENT.findall(body))
+    events = len(_CONTENTS[ask.speaks].findall(body))
     if events != ask.events:
         raise BadAnswer(f"{events} content events instead of {ask.events}")
     return events
@@ -162,9 +179,22 @@ def _check_stream(body: bytes, ask: Ask) -> int:
 
 def _check_plain(body: bytes, ask: Ask) -> int:
     try:
-        choice = _read_completion(body).choices[0]
+        text, reason = _reply_of(body) if ask.speaks == "messages" else _choice_of(body)
     except (msgspec.DecodeError, IndexError) as exc:
-        raise BadAnswer("the body is no chat completion") from exc
-    if choice.message.content != ask.text or choice.finish_reason != "stop":
+        raise BadAnswer(f"the body is no {_NAMES[ask.speaks]}") from exc
+    if text != ask.text or reason not in ("stop", "end_turn"):
         raise BadAnswer("the body is not the upstream's answer")
     return 0
+
+
+_NAMES = {"chat": "chat completion", "messages": "message"}
+
+
+def _choice_of(body: bytes) -> tuple[str | None, str | None]:
+    choice = _read_completion(body).choices[0]
+    return choice.message.content, choice.finish_reason
+
+
+def _reply_of(body: bytes) -> tuple[str | None, str | None]:
+    reply = _read_reply(body)
+    return next((block.text for block in reply.content if block.text), None), reply.stop_reason

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from bench import proc
-from bench.jobs import PATH, Ask, Job, Load, LoadResult, Rounds, RoundsResult
+from bench.jobs import Ask, Job, Load, LoadResult, Rounds, RoundsResult
 from bench.process import Cores, Launch, Process
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -53,7 +53,9 @@ def ask_once(port: int, ask: Ask, headers: dict[str, str] | None = None, timeout
     """One request on a connection of its own; the body of a 200. Raises OSError otherwise."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request("POST", PATH, ask.body(), {"content-type": "application/json", **(headers or {})})
+        connection.request(
+            "POST", ask.path, ask.body(), {"content-type": "application/json", **(headers or {})}
+        )
         response = connection.getresponse()
         body = response.read()
     except http.client.HTTPException as exc:
@@ -66,10 +68,12 @@ def ask_once(port: int, ask: Ask, headers: dict[str, str] | None = None, timeout
 
 
 def expected(port: int, ask: Ask) -> Ask:
-    """`ask` with the text that the upstream itself answers to it."""
+    """`ask` with the text that the upstream itself answers to it, in its own language."""
     if ask.stream:
         return ask
-    text = json.loads(ask_once(port, ask))["choices"][0]["message"]["content"]
+    text = json.loads(ask_once(port, msgspec.structs.replace(ask, speaks="chat")))["choices"][0]["message"][
+        "content"
+    ]
     return msgspec.structs.replace(ask, text=text)
 
 
@@ -86,6 +90,7 @@ class LoadGenerator:
 
     def __init__(self, cores: Cores, mock: Process) -> None:
         self._mock = mock
+        self._core = cores.load
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "bench.load"],
             cwd=PROJECT,
@@ -94,6 +99,14 @@ class LoadGenerator:
             text=True,
             preexec_fn=partial(os.sched_setaffinity, 0, {cores.load}),
         )
+
+    def unpin(self) -> None:
+        """Let it run on every core that this process may use."""
+        os.sched_setaffinity(self._popen.pid, os.sched_getaffinity(0))
+
+    def pin(self) -> None:
+        """Back to the core it was started on."""
+        os.sched_setaffinity(self._popen.pid, {self._core})
 
     def load(self, job: Load, at_start: Callable[[], None]) -> Run:
         """Run a load; `at_start` is called after the warm-up."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.patchbay import Patchbay
 
@@ -16,12 +17,12 @@ EXAMPLES = 8  # for each of the operations: some 10 s on two cores
 
 def main() -> int:
     """Exit code of schemathesis. The program is the first argument."""
-    program = sys.argv[1] if len(sys.argv) > 1 else "schemathesis"
+    program = str(Path(sys.argv[1]).absolute())
     with Patchbay(flags=("--demo",)) as patchbay:
         words = ["run", f"{patchbay.url}/openapi.json", "--no-color", "--phases", "examples,fuzzing"]
         words += ["--max-examples", str(EXAMPLES), "--checks", CHECKS, "--suppress-health-check", "all"]
         words += ["--exclude-path", "/analytics/stream", "--request-timeout", "10"]  # a feed has no end
-        return subprocess.run([program, *words], check=False).returncode
+        return subprocess.run([program, *words], check=False, cwd=patchbay.home).returncode
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import json
 
 import msgspec
 
-PATH = "/v1/chat/completions"
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+PATH = PATHS["chat"]
 PROMPT = "Say hello to the bench."
 _TURN = (
     "def total(rows):\n\t# naïve, but “clear”\n\treturn sum(row[\"price\"] * row['count'] for row in rows)\n"
@@ -20,7 +21,6 @@ class Target(msgspec.Struct, frozen=True):
     name: str
     port: int
     headers: dict[str, str] = {}
-    path: str = PATH
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -31,6 +31,12 @@ class Ask(msgspec.Struct, frozen=True):
     size: int = 0  # bytes of conversation before the last message
     text: str = ""  # of the answer, when it is no stream
     events: int = 0  # with content, when it is one
+    speaks: str = "chat"  # a key of PATHS: the client's language
+
+    @property
+    def path(self) -> str:
+        """Where it goes."""
+        return PATHS[self.speaks]
 
     def body(self) -> bytes:
         """The request body: turns of a coding session, then the prompt."""
@@ -39,7 +45,8 @@ class Ask(msgspec.Struct, frozen=True):
         messages = [{"role": roles[turn % 2], "content": _TURN * 8} for turn in range(turns // 2 * 2)]
         messages.append({"role": "user", "content": PROMPT})
         stream: dict[str, object] = {"stream": True} if self.stream else {}
-        return json.dumps({"model": self.model, **stream, "messages": messages}).encode()
+        limit: dict[str, object] = {"max_tokens": 4096} if self.speaks == "messages" else {}
+        return json.dumps({"model": self.model, **limit, **stream, "messages": messages}).encode()
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):

@@ -14,7 +14,7 @@ from bench.driver import LoadGenerator, ask_once, expected, free_port
 from bench.install import WORK, Unavailable
 from bench.jobs import Ask, Load, Rounds, Target
 from bench.process import Cores, Launch, Process
-from bench.scenarios import LATENCY, MODELS, SMALL, Scenario
+from bench.scenarios import LATENCY, MODELS, Scenario
 from bench.stats import median_of_medians, percentile, spread
 from bench.subjects import Ready, Subject
 
@@ -59,13 +59,13 @@ class Bench:
         """The upstream itself."""
         report = Report(DIRECT, "straight to the mock upstream")
         for scenario in self.scenarios:
-            self._load(report, scenario, Target(DIRECT, self.upstream), None)
+            self._load(report, scenario, Target(DIRECT, self.upstream), None, None)
         return report
 
     def subject(self, subject: Subject) -> Report:
         """Install, start, load. Never raises for a subject that fails: the report says so."""
         report = Report(subject.name, subject.title, note=subject.note)
-        home = _new_home(subject)
+        home = new_home(subject)
         process = None
         try:
             report.version = subject.install()
@@ -76,8 +76,10 @@ class Bench:
             process, report.cold_start = self._starts(subject, ready, port)
             report.rss_start = process.resident_mb()
             for scenario in self.scenarios:
+                if scenario.ask.speaks not in subject.speaks:
+                    continue
                 say(f"  {scenario.name}")
-                self._load(report, scenario, Target(subject.name, port, ready.headers), process)
+                self._load(report, scenario, Target(subject.name, port, ready.headers), process, subject)
                 if scenario.is_large:
                     report.rss_large = process.resident_mb()
                 else:
@@ -91,8 +93,16 @@ class Bench:
             shutil.rmtree(home, ignore_errors=True)
         return report
 
-    def _load(self, report: Report, scenario: Scenario, target: Target, process: Process | None) -> None:
+    def _load(
+        self,
+        report: Report,
+        scenario: Scenario,
+        target: Target,
+        process: Process | None,
+        subject: Subject | None,
+    ) -> None:
         ask = expected(self.upstream, scenario.ask)
+        ask = subject.named(ask) if subject is not None else ask
         job = Load(target, ask, scenario.clients, scenario.requests, scenario.seconds, scenario.warm_up)
         before: list[float] = []
         run = self.generator.load(job, lambda: before.append(process.cpu_seconds() if process else 0.0))
@@ -115,7 +125,7 @@ class Bench:
     # --- starting -----------------------------------------------------------------------------------------
 
     def _empty_start(self, subject: Subject, ask: Ask) -> float:
-        home, port = _new_home(subject), free_port()
+        home, port = new_home(subject), free_port()
         try:
             process, seconds = self._start(subject, subject.empty(home, port), port, ask, {})
             process.stop()
@@ -125,35 +135,19 @@ class Bench:
 
     def _starts(self, subject: Subject, ready: Ready, port: int) -> tuple[Process, float]:
         """A running process, and the median of its cold starts; the first start of all is not counted."""
-        process, first = self._start(subject, ready.launch, port, SMALL, ready.headers)
+        process, first = self._start(subject, ready.launch, port, subject.probe, ready.headers)
         times: list[float] = []
         while len(times) < STARTS and sum(times, first) < STARTS_SECONDS:
             process.stop()
-            process, seconds = self._start(subject, ready.launch, port, SMALL, ready.headers)
+            process, seconds = self._start(subject, ready.launch, port, subject.probe, ready.headers)
             times.append(seconds)
         return process, statistics.median(times or [first])
 
     def _start(
         self, subject: Subject, launch: Launch, port: int, ask: Ask, headers: dict[str, str]
     ) -> tuple[Process, float]:
-        """Start it and ask until it answers; seconds to that answer. Raises Unavailable."""
         log = WORK / "logs" / f"{subject.name}.log"
-        began = time.perf_counter()
-        try:
-            process = Process(launch, core=self.cores.subject, log=log)
-        except OSError as exc:
-            raise Unavailable(f"it cannot be started: {exc.strerror}") from exc
-        problem = "it never listened"
-        while time.perf_counter() - began < START_SECONDS and not process.has_ended:
-            try:
-                ask_once(port, ask, headers)
-                return process, time.perf_counter() - began
-            except OSError as exc:
-                problem = str(exc)
-                time.sleep(0.01)
-        words = process.last_words()
-        process.stop()
-        raise Unavailable(f"it did not answer within {START_SECONDS:.0f} s ({problem}): {words}")
+        return started(launch, self.cores.subject, log, port, ask, headers)
 
     # --- all subjects together ----------------------------------------------------------------------------
 
@@ -165,13 +159,13 @@ class Bench:
         try:
             for subject in subjects:
                 report = reports[subject.name]
-                if report.failure:
+                if report.failure or "chat" not in subject.speaks:
                     continue
-                home, port = _new_home(subject), free_port()
+                home, port = new_home(subject), free_port()
                 homes.append(home)
                 try:
                     ready = subject.configure(home, self.upstream, port, MODELS)
-                    process, _ = self._start(subject, ready.launch, port, SMALL, ready.headers)
+                    process, _ = self._start(subject, ready.launch, port, subject.probe, ready.headers)
                 except Unavailable as exc:
                     report.failure = f"second start, for the added latency: {exc}"
                     continue
@@ -195,6 +189,28 @@ class Bench:
             reports[target.name].latency[name] = figures | added | {"errors": errors}
 
 
+def started(
+    launch: Launch, core: int | None, log: Path, port: int, ask: Ask, headers: dict[str, str]
+) -> tuple[Process, float]:
+    """Start a process and ask until it answers; seconds to that answer. Raises Unavailable."""
+    began = time.perf_counter()
+    try:
+        process = Process(launch, core=core, log=log)
+    except OSError as exc:
+        raise Unavailable(f"it cannot be started: {exc.strerror}") from exc
+    problem = "it never listened"
+    while time.perf_counter() - began < START_SECONDS and not process.has_ended:
+        try:
+            ask_once(port, ask, headers)
+            return process, time.perf_counter() - began
+        except OSError as exc:
+            problem = str(exc)
+            time.sleep(0.01)
+    words = process.last_words()
+    process.stop()
+    raise Unavailable(f"it did not answer within {START_SECONDS:.0f} s ({problem}): {words}")
+
+
 def _figures(latencies: Sequence[Sequence[float]], first: Sequence[Sequence[float]]) -> dict[str, float]:
     """p50 is the median of the rounds' medians, p99 that of all answers. Empty without an answer."""
     if not any(latencies):
@@ -216,7 +232,8 @@ def _per_thousand(seconds: float | None, count: int) -> float | None:
     return seconds / count * 1000 if seconds is not None and count else None
 
 
-def _new_home(subject: Subject) -> Path:
+def new_home(subject: Subject) -> Path:
+    """An empty folder."""
     return Path(tempfile.mkdtemp(prefix=f"bench-{subject.name}-"))
 
 

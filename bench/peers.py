@@ -13,6 +13,7 @@ from bench.subjects import UPSTREAM_KEY, Ready, Subject
 
 LITELLM_VERSION = "1.106.2"
 PORTKEY_VERSION = "1.15.2"
+ROUTER_VERSION = "1.0.73"  # the last that runs under Node.js 20
 MASTER_KEY = "sk-bench-master"
 
 
@@ -21,6 +22,7 @@ class LiteLLM(Subject):
 
     name = "litellm"
     title = "LiteLLM proxy"
+    speaks = frozenset({"chat", "messages"})
 
     def install(self) -> str:
         self._binaries = python_package(WORK / "litellm", "litellm[proxy]", LITELLM_VERSION)
@@ -71,3 +73,42 @@ class Portkey(Subject):
             "authorization": f"Bearer {UPSTREAM_KEY}",
         }
         return Ready(Launch(command, {"NODE_ENV": "production"}, home), headers)
+
+
+class ClaudeCodeRouter(Subject):
+    """claude-code-router: it speaks Anthropic's protocol only, so it has the translated loads alone."""
+
+    name = "claude-code-router"
+    title = "claude-code-router"
+    speaks = frozenset({"messages"})
+    model_prefix = "mock,"
+    note = "it adds an empty web search to whole answers of an upstream that sends `annotations: []`; its text counts"
+    latency = frozenset[str]()
+
+    def install(self) -> str:
+        self._package = node_package(WORK / self.name, "@musistudio/claude-code-router", ROUTER_VERSION)
+        shown: str = json.loads((self._package / "package.json").read_text())["version"]
+        return f"{shown}, Node {run(['node', '--version']).strip().lstrip('v')}"
+
+    def configure(self, home: Path, upstream: int, port: int, models: Sequence[str]) -> Ready:
+        folder = home / ".claude-code-router"
+        folder.mkdir()
+        provider = {
+            "name": "mock",
+            "api_base_url": f"http://127.0.0.1:{upstream}/v1/chat/completions",
+            "api_key": UPSTREAM_KEY,
+            "models": list(models),
+        }
+        settings = {
+            "PORT": port,
+            "HOST": "127.0.0.1",
+            "LOG": False,
+            "APIKEY": MASTER_KEY,
+            "NON_INTERACTIVE_MODE": True,
+            "Providers": [provider],
+            "Router": {"default": "mock,gpt-4o"},
+        }
+        (folder / "config.json").write_text(json.dumps(settings))
+        command = ["node", str(self._package / "dist" / "cli.js"), "start"]
+        quiet = {"HOME": str(home), "NODE_ENV": "production", "SERVICE_PORT": str(port)}
+        return Ready(Launch(command, quiet, home), {"x-api-key": MASTER_KEY})

@@ -58,10 +58,11 @@ class Launch:
 
 
 class Process:
-    """A running `Launch`. The launch's environment lies over a plain one."""
+    """A running `Launch`. The launch's environment lies over a plain one. `core` None: any core."""
 
-    def __init__(self, launch: Launch, *, core: int, log: Path) -> None:
+    def __init__(self, launch: Launch, *, core: int | None, log: Path) -> None:
         self.log = log
+        self._core = core
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 launch.command,
@@ -71,7 +72,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=partial(os.sched_setaffinity, 0, {core}),
+                preexec_fn=None if core is None else partial(os.sched_setaffinity, 0, {core}),
             )
 
     @property
@@ -83,6 +84,15 @@ class Process:
     def has_ended(self) -> bool:
         """Whether the root has exited."""
         return self._popen.poll() is not None
+
+    def unpin(self) -> None:
+        """Let it run on every core that this process may use."""
+        os.sched_setaffinity(self.pid, os.sched_getaffinity(0))
+
+    def pin(self) -> None:
+        """Back to the core it was started on."""
+        if self._core is not None:
+            os.sched_setaffinity(self.pid, {self._core})
 
     def cpu_seconds(self) -> float:
         """CPU time of the whole tree so far."""

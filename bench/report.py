@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.markdown import table
+from bench.report_alone import alone_page
 from bench.targets import Data, checks
 
 OURS = "patchbay"
@@ -130,6 +132,18 @@ TABLES: Sequence[tuple[str, str, Sequence[Column]]] = (
         ),
     ),
     (
+        "The translated lane",
+        "Clients speak Anthropic's protocol, the upstream OpenAI's (the first row: the upstream answers both itself)."
+        " CPU seconds per 1,000 requests and per 1,000 events of paced streams; p50 in ms.",
+        (
+            Column("1 client", _load("translated-1", _CPU)),
+            Column("p50", _load("translated-1", "latency_ms", "p50"), ratio=False),
+            Column("32 clients", _load("translated-32", _CPU)),
+            Column("rq/s", _load("translated-32", "requests_per_s"), 0, ratio=False),
+            Column("events, 32 streams", _load("translated-paced-32", _EVENTS), 3),
+        ),
+    ),
+    (
         "Start and memory",
         "Seconds from the start of the process to its first answer; memory of the process tree in MB.",
         (
@@ -148,7 +162,7 @@ def render(data: Mapping[str, Any]) -> str:
     subjects: Sequence[Data] = data["subjects"]
     parts = [_HEAD, _facts(data), _failures(subjects), _target_table(subjects)]
     parts += [_table(title, text, columns, subjects) for title, text, columns in TABLES]
-    parts += [_bottlenecks(subjects), _METHOD]
+    parts += [alone_page(data.get("alone", {})), _bottlenecks(subjects), _METHOD]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -181,7 +195,7 @@ def _target_table(subjects: Sequence[Data]) -> str:
     words = {True: "pass", False: "**FAIL**", None: "-"}
     rows = [[c.title, c.limit, c.measured, words[c.passed]] for c in checks(ours)]
     text = "The limits were set on one machine; on another, look at the ratios below."
-    return f"## Patchbay's targets\n\n{text}\n\n" + _markdown(["", "limit", "measured", ""], rows)
+    return f"## Patchbay's targets\n\n{text}\n\n" + table(["", "limit", "measured", ""], rows)
 
 
 def _table(title: str, text: str, columns: Sequence[Column], subjects: Sequence[Data]) -> str:
@@ -195,7 +209,7 @@ def _table(title: str, text: str, columns: Sequence[Column], subjects: Sequence[
             rows.append([subject["title"], "not measured, see above", *[""] * (len(columns) - 1)])
     if not rows:
         return ""
-    return f"## {title}\n\n{text}\n\n" + _markdown(["", *(column.title for column in columns)], rows)
+    return f"## {title}\n\n{text}\n\n" + table(["", *(column.title for column in columns)], rows)
 
 
 def _cell(column: Column, subject: Data, ours: Data | None) -> str:
@@ -208,11 +222,6 @@ def _cell(column: Column, subject: Data, ours: Data | None) -> str:
         return text
     ratio = value / base
     return f"{text} ({ratio:,.0f}x)" if ratio >= 10 else f"{text} ({ratio:.2g}x)"
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _bottlenecks(subjects: Sequence[Data]) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from bench.driver import PROJECT
 from bench.install import WORK, Unavailable, debian_program, run
 from bench.jobs import Ask
@@ -35,7 +37,18 @@ class Subject(ABC):
     name: str
     title: str
     note: str = ""  # what a reader of the table should know
+    speaks: frozenset[str] = frozenset({"chat"})  # the languages in which it answers for a chat upstream
+    model_prefix: str = ""  # what a client writes before a model's name
     first_ask: Ask | None = None  # what an empty home answers, where that is a promise
+
+    def named(self, ask: Ask) -> Ask:
+        """The request as a client of this subject writes it."""
+        return msgspec.structs.replace(ask, model=self.model_prefix + ask.model) if self.model_prefix else ask
+
+    @property
+    def probe(self) -> Ask:
+        """A small request that it answers."""
+        return self.named(Ask(speaks="chat" if "chat" in self.speaks else "messages"))
 
     @abstractmethod
     def install(self) -> str:
@@ -92,6 +105,7 @@ class Patchbay(Subject):
 
     name = "patchbay"
     title = "Patchbay"
+    speaks = frozenset({"chat", "messages"})
     first_ask: Ask | None = Ask("demo")
 
     def install(self) -> str:

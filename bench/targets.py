@@ -24,20 +24,20 @@ def checks(patchbay: Data) -> list[Check]:
     """All targets, in the order of the table."""
     cpu = "CPU s per 1,000"
     return [
-        _at_most(f"{cpu} requests, 1 client", 1.0, "s", _load(patchbay, "plain-1", "cpu_per_1000_requests")),
+        _at_most(f"{cpu} requests, 1 client", 0.75, "s", _load(patchbay, "plain-1", "cpu_per_1000_requests")),
         _at_most(
-            f"{cpu} requests, 32 clients", 0.8, "s", _load(patchbay, "plain-32", "cpu_per_1000_requests")
+            f"{cpu} requests, 32 clients", 0.6, "s", _load(patchbay, "plain-32", "cpu_per_1000_requests")
         ),
         _at_most(
-            f"{cpu} stream events, 1 client", 0.08, "s", _load(patchbay, "stream-1", "cpu_per_1000_events")
+            f"{cpu} stream events, 1 client", 0.07, "s", _load(patchbay, "stream-1", "cpu_per_1000_events")
         ),
         _at_most(
-            f"{cpu} paced events, 32 clients", 0.08, "s", _load(patchbay, "paced-32", "cpu_per_1000_events")
+            f"{cpu} paced events, 32 clients", 0.07, "s", _load(patchbay, "paced-32", "cpu_per_1000_events")
         ),
-        _at_most("256 clients: p99 over p50", 3.0, "x", _collapse(patchbay)),
+        _at_most("256 clients: p99 over p50", 2.0, "x", _collapse(patchbay)),
         _at_most("wrong or missing answers, all loads", 0, "", _errors(patchbay)),
-        _at_most("resident memory after the loads of ordinary size", 110, "MB", patchbay.get("rss_end")),
-        _at_most("first answer after the start, existing home", 1.5, "s", patchbay.get("cold_start")),
+        _at_most("resident memory after the loads of ordinary size", 100, "MB", patchbay.get("rss_end")),
+        _at_most("first answer after the start, existing home", 1.0, "s", patchbay.get("cold_start")),
     ]
 
 

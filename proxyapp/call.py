@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from accounts.client_auth import Caller
 from accounts.snapshot import Snapshot
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from proxyapp.key_holds import KeyHold
 
 
-@dataclass(slots=True)
-class ClientCall:
+class ClientCall(msgspec.Struct):
     """A request that was read and checked. `snapshot` stays the same to its end."""
 
     kind: Kind
@@ -41,7 +41,7 @@ class ClientCall:
     only_account: str = ""  # the alias of the one account that may serve it, if the operator named one
     deadline: float = math.inf  # monotonic; until then the commit point must be reached, over all attempts
     # What a backend refused by name, by backend and model, and what it said: left out of the next attempt there.
-    refused: dict[tuple[str, str], dict[Quirk, str]] = field(default_factory=dict)
+    refused: dict[tuple[str, str], dict[Quirk, str]] = {}
     _facts: CallFacts | None = None
 
     @property

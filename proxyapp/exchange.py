@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -43,21 +40,20 @@ ONE_WRITE_BYTES = 256 * 1024
 JSON = {"content-type": "application/json"}
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """What came of one attempt: an answer to pass on (`relay` or `body`), or an `error` of our own."""
 
     fault: Fault
     code: str  # for the attempt's row: "ok", "status_429", "connect_refused", …
     status: int | None = None  # for the client
     upstream_status: int | None = None  # as upstream meant it; None: no answer that could be used
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     body: bytes = b""
     relay: Relay | None = None
     error: ProxyError | None = None
     message: str = ""
     usage: Usage | None = None
-    mutations: list[str] = field(default_factory=list)
+    mutations: list[str] = []
     lane: Lane | None = None
     refusal: ApiError | None = None  # upstream's error as it came, not as the client is told
     said: bytes = b""  # the same as bytes, without secrets
@@ -79,7 +75,7 @@ async def exchange(call: ClientCall, target: Target, account: AccountConfig) -> 
     except MissingCredential as exc:
         return _no_credential(exc)
     try:
-        async with upstream_time(call):
+        with UpstreamTime(call):
             response = await _send(call, target, lane.kind, going)
     except UpstreamError as exc:
         return _concluded(call, _no_answer(exc), NO_LIMITS)
@@ -158,21 +154,26 @@ async def _send(call: ClientCall, target: Target, kind: Kind, going: Outgoing) -
         raise SendTimedOut(f"{target.backend.name} did not take the request in time. Try again.") from exc
 
 
-@asynccontextmanager
-async def upstream_time(call: ClientCall) -> AsyncIterator[None]:
+class UpstreamTime:
     """Count what is spent waiting for upstream; the rest of the time is Patchbay's own overhead."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        call.draft.upstream_s += time.monotonic() - began
+
+    __slots__ = ("_began", "_draft")
+
+    def __init__(self, call: ClientCall) -> None:
+        self._draft = call.draft
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *exc: object) -> None:
+        self._draft.upstream_s += time.monotonic() - self._began
 
 
 async def _read_answer(call: ClientCall, target: Target, lane: Lane, response: UpstreamResponse) -> Exchange:
     """Everything up to the commit point. The response is closed unless a relay took it over."""
     relay = None
     try:
-        async with upstream_time(call):
+        with UpstreamTime(call):
             if response.status >= 300 or response.status < 200:
                 return await _read_error(lane, response)
             if not call.peek.stream:

@@ -39,6 +39,8 @@ _DOWN_NAMES = frozenset(
     )
 )
 _DOWN_PREFIXES = (b"anthropic-", b"openai-", b"x-ratelimit-", b"x-codex-", b"x-groq-")
+# What no browser renders. An upstream's page, of a captive portal or a gateway in front of it, comes down as text.
+_PLAIN_TYPES = frozenset(("application/json", "text/event-stream", "text/plain", "application/problem+json"))
 _NEVER_DOWN = frozenset(
     (b"anthropic-organization-id", b"anthropic-workspace-id", b"openai-organization", b"openai-project")
 )
@@ -60,7 +62,11 @@ def translated_headers(client: Mapping[bytes, bytes]) -> Headers:
 
 def client_headers(upstream: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What of upstream's headers reaches the client: content type, retry advice, rate limits, request ids."""
-    return {name.decode(): value.decode("latin-1") for name, value in upstream if _comes_down(name)}
+    told = {name.decode(): value.decode("latin-1") for name, value in upstream if _comes_down(name)}
+    kind = told.get("content-type")
+    if kind is not None and kind.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
+        told["content-type"] = "text/plain; charset=utf-8"
+    return told
 
 
 def _goes_up(name: bytes) -> bool:

@@ -13,6 +13,7 @@ from accounts.refresh import refresh_problems
 from accounts.snapshot import Snapshot, keeper
 from accounts.waiting import room
 from analytics.recorder import recorder
+from backends.tasks import task_problems
 from proxyapp.drain import draining
 from proxyapp.front import front_page
 from proxyapp.page_headers import add_page_headers
@@ -99,5 +100,6 @@ def _idle_backends(snapshot: Snapshot) -> list[str]:
 
 
 def _degradations() -> list[str]:
-    stuck = ["the history database takes no rows; they wait in memory"] if recorder.is_stuck else []
-    return [*stuck, *refresh_problems(), *pool.state.problems()]
+    stuck = ["the history database takes no rows; they are spooled"] if recorder.is_stuck else []
+    stale = ["the configuration cannot be read; the last one stays in force"] if keeper.is_failing else []
+    return [*stuck, *stale, *refresh_problems(), *pool.state.problems(), *task_problems()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from backends.wire.errors import ApiError
 from backends.wire.kinds import Kind
@@ -12,15 +13,14 @@ from proxyapp.flows import Flow
 from proxyapp.headers import Headers
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct):
     """The request as it goes upstream. `lost`: paths of what the backend cannot be told."""
 
     body: bytes
     headers: Headers
     query: bytes = b""
-    mutations: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    mutations: list[str] = []
+    lost: list[str] = []
 
 
 class Lane(Protocol):

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from django.http import HttpRequest, QueryDict
 
@@ -19,6 +19,16 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 BODY_SECONDS = 30.0
 BODY_BYTES_PER_SECOND = 16 * 1024
+
+
+class Line(Protocol):
+    """The server's side of one request, where the server is ours: what `receive` tells, without waiting."""
+
+    def take_body(self) -> bytes | None:
+        """The whole body; None when it was taken, or when the client has left."""
+
+    def watch(self, on_leave: Callable[[], None] | None) -> None:
+        """Call this when the client leaves; None: do not any more."""
 
 
 class ClientGone(Exception):
@@ -41,6 +51,7 @@ class ApiRequest(HttpRequest):
         self.body_size = 0  # as it was received, still packed
         self._receive = receive
         self._watcher: asyncio.Task[None] | None = None
+        self._line: Line | None = scope.get("patchbay.exchange")
         facts: dict[str, Any] = scope.get("patchbay") or {}
         self.is_loopback = facts.get("peer") == "loopback"
         self.received_at: float = facts.get("received_at") or time.monotonic()
@@ -69,20 +80,28 @@ class ApiRequest(HttpRequest):
         declared = self.raw_headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
+        body = self._line.take_body() if self._line is not None else None
+        if body is None:
+            body = await self._slowly_received(declared, limit)
+        self.watch()
+        self.body_size = len(body)
+        return self._decode(_within(body, limit), limit)
+
+    async def _slowly_received(self, declared: bytes, limit: int) -> bytes:
+        """From a server that hands the body over as it comes."""
         seconds = BODY_SECONDS + int(declared or 0) / BODY_BYTES_PER_SECOND if declared.isdigit() else None
         try:
             async with asyncio.timeout(seconds or BODY_SECONDS + limit / BODY_BYTES_PER_SECOND):
-                body = await self._receive_body(limit)
+                return await self._receive_body(limit)
         except TimeoutError as exc:
             raise ProxyError(
                 408, "The request body came too slowly. Send it again.", is_rejection=True
             ) from exc
-        self.watch()
-        self.body_size = len(body)
-        return self._decode(body, limit)
 
     def stop_watching(self) -> None:
-        """End the task that waits for the client to leave."""
+        """Nobody needs to know any more when the client leaves."""
+        if self._line is not None:
+            self._line.watch(None)
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
@@ -116,11 +135,17 @@ class ApiRequest(HttpRequest):
         """From now on the current task is cancelled as soon as the client leaves. What comes of a body is not read."""
         task = asyncio.current_task()
         assert task is not None
+        if self._line is not None:
+            self._line.watch(lambda: self._left(task))
+            return
         self._watcher = spawn(self._wait_for_disconnect(task), name="client-watch")
 
     async def _wait_for_disconnect(self, task: asyncio.Task[Any]) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._left(task)
+
+    def _left(self, task: asyncio.Task[Any]) -> None:
         self.client_gone = True
         task.cancel()
 

@@ -29,7 +29,7 @@ from proxyapp.key_estimates import Served
 from proxyapp.notes import decision_header
 from proxyapp.policy import Fault
 from proxyapp.relay import Relay
-from proxyapp.streaming import StreamResponse
+from proxyapp.streaming import Answer, StreamResponse
 from proxyapp.tally import tally
 from proxyapp.trail import Trail
 from proxyapp.unavailable import broken_error, retry_after
@@ -57,7 +57,7 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
     if result.fault is not Fault.NONE:
         headers |= _sooner(trail, result, headers)
         headers |= _advice(draft, headers, result.status)
-    response = HttpResponse(result.body, status=result.status, headers=_told(call, trail, headers))
+    response = Answer(result.body, result.status or 200, _told(call, trail, headers))
     draft.response_bytes = len(result.body)
     finish(
         draft,
@@ -102,7 +102,8 @@ def finish(draft: RecordDraft, outcome: Outcome, status: int | None, error: str 
         tallies.count(draft)
         recorder.record(draft)
         hub.ended(draft)
-        logger.debug("%s", draft.line())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s", draft.line())
 
 
 def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, lease: Lease) -> StreamResponse:
@@ -175,7 +176,7 @@ def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, 
     draft = call.draft
     told = _facts(draft) | _budget(call) | forecast_headers(call)
     if draft.mutations:
-        told["x-patchbay-mutations"] = ", ".join(draft.mutations)
+        told["x-patchbay-mutations"] = header_text(", ".join(draft.mutations))
     if draft.lost:
         told["x-patchbay-lost"] = header_text(", ".join(draft.lost)[:4000])
     if trail.is_fallback:

@@ -1,10 +1,11 @@
-"""Streaming responses: a status, headers, and a source of bytes that is closed whatever happens."""
+"""Responses of the proxy path: whole ones, and streams whose source of bytes is closed whatever happens."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 SSE_HEADERS = {
@@ -24,6 +25,19 @@ class Source(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     def close(self) -> None: ...
+
+
+class Answer(HttpResponse):
+    """A whole answer with headers whose names are in lower case and whose texts fit a header.
+
+    Django's own constructors check and convert each header, and make a cookie jar: a twentieth of a request's time.
+    What a line break in a header would do is checked by whoever writes the response.
+    """
+
+    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        self.status_code = status
+        self.headers = headers  # type: ignore[assignment]  # read like Django's own, and written by name
+        self._container = [body]
 
 
 class StreamResponse(HttpResponseBase):

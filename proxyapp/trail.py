@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
 from django.conf import settings
 
 from accounts.clock import clock
@@ -26,7 +26,7 @@ from backends.routing import Decision, Target
 from backends.wire.kinds import carrier
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
-from proxyapp.exchange import Exchange, upstream_time
+from proxyapp.exchange import Exchange, UpstreamTime
 from proxyapp.key_estimates import estimate_of, output_sizes
 from proxyapp.notes import choice_note
 from proxyapp.policy import MAX_ATTEMPTS, RESENDS, WAITS, Fault, Move, Options, verdict
@@ -38,16 +38,15 @@ RETRY_PAUSE_SECONDS = (0.05, 0.2)
 Found = tuple[int, Lease]
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(msgspec.Struct):
     """The way of one request through its targets. `open()` makes one; `lease()`, `judge()`, `advance()` move it."""
 
     call: ClientCall
     targets: tuple[Target, ...]
     index: int = 0  # of the target in turn
     asked: int = 0  # of the target that was asked last
-    tried: set[tuple[int, str]] = field(default_factory=set)  # (target, account)
-    refreshed: set[str] = field(default_factory=set)
+    tried: set[tuple[int, str]] = msgspec.field(default_factory=set)  # (target, account)
+    refreshed: set[str] = msgspec.field(default_factory=set)
     same_tried_again: bool = False
     ambiguous_before: bool = False
     has_waited: bool = False
@@ -224,14 +223,14 @@ class Trail:
                 self.again = lease.account
             case Move.SAME_ACCOUNT:
                 self.again, self.same_tried_again = lease.account, True
-                async with upstream_time(self.call):
+                with UpstreamTime(self.call):
                     await asyncio.sleep(random.uniform(*RETRY_PAUSE_SECONDS))
             case Move.WAIT:
                 self.has_waited = True
                 self._go_to(self.floor)
                 self.tried = {(at, uid) for at, uid in self.tried if not self._is_held(at, uid)}
             case Move.REFRESH:
-                async with upstream_time(self.call):
+                with UpstreamTime(self.call):
                     await self._refresh(lease, report)
 
     async def _refresh(self, lease: Lease, report: Report) -> None:

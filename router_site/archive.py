@@ -124,7 +124,8 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(path, mode="r|gz") as tar:
             yield tar
-    except (tarfile.TarError, EOFError, zlib.error) as exc:
+    except (tarfile.TarError, EOFError, zlib.error, TypeError, ValueError) as exc:
+        # gzip's and tar's own readers stumble over some damage with the last two
         raise ArchiveError(f"{path} is damaged or no backup ({exc}). Use another.") from exc
     except OSError as exc:
         raise ArchiveError(f"{path} cannot be read ({exc.strerror or exc}). Use another.") from exc

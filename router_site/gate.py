@@ -31,6 +31,9 @@ _UPGRADE_PATHS = frozenset({"/v1/responses", "/responses"})
 _PAGES = ("/", "/dashboard", "/dashboard/", "/admin")
 _ADMIN_PREFIX = "/admin/"
 _PAGE_PREFIXES = (_ADMIN_PREFIX, "/dashboard/")
+_PAGE_METHODS = ("GET", "HEAD", "POST")
+# Where the operator is at home: for this machine only.
+_PRIVATE = frozenset({"admin", "dashboard", "ws"})
 
 # One of each, or the two ends of a proxy chain may see different requests.
 _SINGLE = frozenset(
@@ -86,6 +89,9 @@ _NOT_JSON = Refusal(
     415, "Send the body as JSON with the header Content-Type: application/json.", "unsupported_media_type"
 )
 _NOT_FOUND = Refusal(404, "There is nothing at this address. The API is at /v1.", "not_found")
+_NOT_ON_PAGES = Refusal(
+    405, "Pages answer GET, HEAD and POST.", "method_not_allowed", ((b"allow", b"GET, HEAD, POST"),)
+)
 _BAD_TARGET = Refusal(400, "The request target must be a path such as /v1/messages.", "invalid_target")
 _NO_WEBSOCKET = Refusal(
     426,
@@ -181,9 +187,9 @@ class Gate:
         return host not in self._config.hosts and origin == b"https://" + host  # a proxy in front speaks TLS
 
     def _granted_origin(self, scope: Scope, noted: Noted) -> bytes | None:
-        """The foreign origin that PATCHBAY_CORS_ORIGIN lets in. Never for the admin."""
+        """The foreign origin that PATCHBAY_CORS_ORIGIN lets in. Never for the operator's pages."""
         origin = noted.get(b"origin")
-        if origin is None or origin not in self._config.cors_origins or _leads_to_admin(scope["path"]):
+        if origin is None or origin not in self._config.cors_origins or _private_areas(scope["path"]):
             return None
         return origin
 
@@ -232,32 +238,41 @@ def _is_harmless(scope: Scope, site: bytes | None, noted: Noted) -> bool:
 
 
 def _judge_target(scope: Scope, peer: Peer) -> Refusal | None:
-    """Absolute targets are not for us; the admin is for this machine, under its one plain spelling."""
+    """Absolute targets are not for us; pages are for this machine, the admin under its one plain spelling."""
     path = scope["path"]
+    if path in JSON_PATHS:
+        return None
     raw = scope.get("raw_path") or path.encode()
     if not raw.startswith(b"/"):
         return _BAD_TARGET
-    if not _leads_to_admin(path):
+    areas = _private_areas(path)
+    if not areas:
         return None
-    plain = raw.partition(b"?")[0].decode("latin-1") == path and (
-        path in _PAGES or path.startswith(_ADMIN_PREFIX)
-    )
-    is_odd = "//" in path or "/." in path or ";" in path or "\\" in path
-    return _NOT_FOUND if peer == "remote" or not plain or is_odd else None
+    if peer == "remote" or ("admin" in areas and not _is_plain_admin(raw, path)):
+        return _NOT_FOUND
+    return _NOT_ON_PAGES if scope.get("method", "GET") not in _PAGE_METHODS else None
 
 
-def _leads_to_admin(path: str) -> bool:
-    """Whether any reader of this path could end at the admin: dots, slashes, case and parameters resolved."""
-    if "admin" not in path.lower():
+def _is_plain_admin(raw: bytes, path: str) -> bool:
+    """Whether every reader of this path reads the same."""
+    if raw.partition(b"?")[0].decode("latin-1") != path:
         return False
+    is_odd = "//" in path or "/." in path or ";" in path or "\\" in path
+    return not is_odd and (path in _PAGES or path.startswith(_ADMIN_PREFIX))
+
+
+def _private_areas(path: str) -> frozenset[str]:
+    """Where any reader of this path could end, whether it resolves dots, slashes, case and parameters or not."""
     segments: list[str] = []
+    first: set[str] = set()
     for segment in path.lower().replace("\\", "/").replace("%2f", "/").split("/"):
         name = segment.partition(";")[0].strip()
         if name == ".." and segments:
             segments.pop()
         elif name not in ("", ".", ".."):
             segments.append(name)
-    return bool(segments) and segments[0] == "admin"
+            first.add(segments[0])
+    return _PRIVATE & first
 
 
 def _judge_kind(scope: Scope, noted: Noted) -> Refusal | None:

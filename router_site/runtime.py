@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -17,7 +19,6 @@ from accounts.snapshot import Demo, keeper
 from accounts.waiting import room
 from analytics.bodies.store import body_store
 from analytics.forecasting.samples import keep_samples
-from analytics.live.bridge import Bridge
 from analytics.live.hub import hub
 from analytics.notifier import Notifier
 from analytics.pricing import estimate_cost
@@ -25,10 +26,13 @@ from analytics.recorder import recorder
 from analytics.retention import cleaner
 from analytics.tracing import Tracing
 from analytics.tracing import is_wanted as tracing_is_wanted
-from backends.tasks import in_database_thread, spawn
+from backends.tasks import in_database_thread, supervise
 from backends.upstream import current_upstream
 from proxyapp.live import end_feeds_at_drain
 from router_site.home_lock import hold_home, leave_home
+
+if TYPE_CHECKING:
+    from analytics.live.bridge import Bridge
 
 
 class Runtime:
@@ -47,7 +51,7 @@ class Runtime:
         self._memory = PoolMemory(pool.state)
         self._key_memory = KeyMemory(key_limits)
         self._tracing: Tracing | None = None
-        self._bridge = Bridge(settings.REDIS_URL, hub) if settings.REDIS_URL else None
+        self._bridge = _bridge() if settings.REDIS_URL else None
 
     def prepare(self) -> None:
         """Load the configuration and start the threads. Uses the database, so never in the event loop."""
@@ -62,7 +66,8 @@ class Runtime:
             recorder.on_written = self._tracing.export
         recorder.start()
         body_store.start()
-        cleaner.start()
+        if settings.PATCHBAY_IS_FIRST:
+            cleaner.start()
         self._is_prepared = True
 
     def start(self) -> None:
@@ -74,18 +79,18 @@ class Runtime:
         if self._bridge is not None:
             self._bridge.start()
         self._tasks += [
-            spawn(keep_catalogs_fresh(), name="catalogs"),
-            spawn(keep_tokens_fresh(), name="tokens"),
-            spawn(self._memory.keep(), name="pool-memory"),
-            spawn(self._key_memory.keep(), name="key-memory"),
-            spawn(_know_prices(), name="prices"),
-            spawn(keep_samples(), name="window-samples"),
-            spawn(end_feeds_at_drain(), name="live-drain"),
+            supervise(keep_catalogs_fresh, name="catalogs"),
+            supervise(keep_tokens_fresh, name="tokens"),
+            supervise(self._memory.keep, name="pool-memory"),
+            supervise(self._key_memory.keep, name="key-memory"),
+            supervise(_know_prices, name="prices"),
+            supervise(keep_samples, name="window-samples"),
+            supervise(end_feeds_at_drain, name="live-drain"),
         ]
         if settings.PATCHBAY_IS_FIRST:
-            self._tasks.append(spawn(Notifier.from_settings().keep(), name="notices"))
+            self._tasks.append(supervise(Notifier.from_settings().keep, name="notices"))
         if self._demo_listener is not None:
-            self._tasks.append(spawn(_serve_demo(self._demo_listener), name="demo-provider"))
+            self._tasks.append(supervise(partial(_serve_demo, self._demo_listener), name="demo-provider"))
         self.is_running = True
 
     async def ensure(self) -> None:
@@ -132,6 +137,13 @@ class Runtime:
         always = settings.PATCHBAY_DEMO
         keeper.demo = Demo(f"http://{host}:{port}", accounts=3 if always else 1, always=always)
         keeper.reload()
+
+
+def _bridge() -> Bridge:
+    """To the other processes; imported only where there are some: the Redis client costs 14 MB and 70 ms."""
+    from analytics.live.bridge import Bridge
+
+    return Bridge(settings.REDIS_URL, hub)
 
 
 async def _know_prices() -> None:

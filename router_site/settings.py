@@ -275,15 +275,14 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 def sqlite_database(path: Path, *, synchronous: str) -> dict[str, Any]:
     """A SQLite file in WAL mode whose transactions take the write lock at once (no 'database is locked')."""
     pragmas = (
-        "PRAGMA auto_vacuum=INCREMENTAL;"  # counts for a file without tables, and only before WAL
-        f" PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
+        f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
         " PRAGMA journal_size_limit=67108864"
     )
     options = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": pragmas}
     test = {
         "NAME": str(path.with_name(f"test-{path.name}"))
     }  # a file: tests run with the locking of production
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": options, "TEST": test}
+    return {"ENGINE": "router_site.sqlite3", "NAME": str(path), "OPTIONS": options, "TEST": test}
 
 
 def read_database(name: str, path: Path, *, synchronous: str) -> dict[str, Any]:

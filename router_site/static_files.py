@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from servestatic import ServeStaticASGI
 
 from router_site.server.hub import Receive, Scope, Send
 
@@ -29,6 +28,8 @@ class StaticFiles:
 
 def _server() -> Any:
     """ServeStatic over every app's files; 404 for the rest."""
+    from servestatic import ServeStaticASGI  # at the first page: the import takes 40 ms of every start
+
     server = ServeStaticASGI(None, max_age=3600)
     for finder in get_finders():
         for storage in getattr(finder, "storages", {}).values():

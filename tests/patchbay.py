@@ -105,7 +105,7 @@ class Patchbay:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        self._furnish()
+        self.furnish()
         with (self.home / "server.log").open("ab") as log:
             command = [sys.executable, "manage.py", "runproxy", *self.flags]
             self.process = subprocess.Popen(
@@ -122,7 +122,8 @@ class Patchbay:
                 time.sleep(0.05)
         raise AssertionError(f"runproxy did not answer within {START_SECONDS} s:\n{self.log}")
 
-    def _furnish(self) -> None:
+    def furnish(self) -> None:
+        """Make the home, with migrated databases where it has none."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.is_blank or "DATABASE_URL" in self.settings or any(self.home.glob("*.sqlite3")):
             return
@@ -143,7 +144,7 @@ class Patchbay:
 
     def manage(self, *words: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a management command on this home. With `check`, its exit code must be 0."""
-        self._furnish()
+        self.furnish()
         done = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=PROJECT,

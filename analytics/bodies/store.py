@@ -145,7 +145,9 @@ class BodyStore:
     def _drain(self) -> None:
         try:
             is_stuck = not self.flush()
-        except DatabaseError:  # while it made room: what was to be written is written
+        except (
+            Exception
+        ):  # mostly while it made room: what was to be written is written; the thread must go on
             logger.exception("No room could be made for bodies.")
             is_stuck = True
         if is_stuck and not self.is_stuck:

@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 
 from analytics.live.events import Change, Data, Event
 from analytics.live.hub import Hub
-from backends.tasks import spawn
+from backends.tasks import spawn, supervise
 
 logger = logging.getLogger("patchbay.live")
 
@@ -80,7 +80,7 @@ class Bridge:
     def start(self) -> None:
         """Connect, and stay connected until `stop()`."""
         self._hub.elsewhere = self
-        self._task = spawn(self._keep(), name="live-bridge")
+        self._task = supervise(self._keep, name="live-bridge")
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -12,7 +12,9 @@ from typing import Protocol
 from backends.errors import FirstByteTimeout, IdleTimeout, SendTimedOut, StreamCut, UpstreamError
 from backends.http1.request import Deadlines, Request
 
-HIGH_WATER = 256 * 1024  # reading goes on when all of it was taken
+HIGH_WATER = (
+    64 * 1024
+)  # reading goes on when all of it was taken; a reader that stops costs this and one read
 
 
 class Line(Protocol):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from backends.wire import scan, shapes
+from backends.wire.controls import visible
 from backends.wire.kinds import Kind
 from backends.wire.shapes import NO_CLUES, BadBody, Clues
 
@@ -20,6 +21,8 @@ __all__ = ["MAX_DEPTH", "MAX_MODEL_LENGTH", "BadBody", "Peek", "json_string", "p
 
 MAX_DEPTH = 128
 MAX_MODEL_LENGTH = 200
+MAX_NODES = 500_000  # objects and arrays: what a scan costs, while everybody else waits, follows their number
+_MANY_BYTES = 2**20  # a body up to this size cannot hold so many
 _SLICE = 32 * 1024
 _WRONG_ENCODINGS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
@@ -46,6 +49,7 @@ def peek(kind: Kind, body: bytes, *, model_required: bool = True) -> Peek:
     that are not known pass. With `model_required=False` the model may be absent, but not wrong.
     """
     _check_encoding(body)
+    _check_nodes(body)
     head = shapes.decode(kind, body, model_required=model_required)
     try:
         spans = scan.top_level_values(body, b"model", MAX_DEPTH)
@@ -103,6 +107,12 @@ def _check_encoding(body: bytes) -> None:
         raise BadBody("The body is not valid UTF-8. Encode it as UTF-8.") from None
 
 
+def _check_nodes(body: bytes) -> None:
+    """Brackets inside of strings count as well: no text or picture that a model could read holds so many."""
+    if len(body) > _MANY_BYTES and body.count(b"{") + body.count(b"[") > MAX_NODES:
+        raise BadBody(f"The JSON holds more than {MAX_NODES:,} objects and arrays. Send fewer.")
+
+
 def _check_model(model: str) -> None:
     if not model.strip():
         raise BadBody(
@@ -110,15 +120,8 @@ def _check_model(model: str) -> None:
         )
     if len(model) > MAX_MODEL_LENGTH:
         raise BadBody(f"The field `model` is longer than {MAX_MODEL_LENGTH} characters. Shorten it.", "model")
-    if not model.isprintable() and any(_is_control(char) for char in model):
+    if not model.isprintable() and (visible(model) != model or not set("\t\r\n").isdisjoint(model)):
         raise BadBody("The field `model` holds control characters. Remove them.", "model")
-
-
-def _is_control(char: str) -> bool:
-    """C0, DEL, C1, and what breaks a line or turns its direction: names are shown in logs and pages."""
-    return (
-        char < " " or "\x7f" <= char <= "\x9f" or "\u2028" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
-    )
 
 
 def _too_deep() -> BadBody:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -85,6 +86,7 @@ class Exchange:
         "_left_at",
         "_no_body",
         "_noticed",
+        "_on_leave",
         "_pending",
         "_remaining",
         "_scope",
@@ -99,9 +101,11 @@ class Exchange:
         self._connection: Connection | None = connection  # None once the client has left
         self._head = head
         self._scope = scope
+        scope["patchbay.exchange"] = self
         self._body: bytes | None = body
         self.body_size = len(body)
         self._noticed: asyncio.Event | None = None  # set when `receive` shall say http.disconnect
+        self._on_leave: Callable[[], None] | None = None  # called at the same moment
         self._left_at = 0.0
         self._started = False  # http.response.start was sent to us
         self._pending: Message | None = None  # ... and its head is not written yet
@@ -129,6 +133,7 @@ class Exchange:
         finally:
             self._hub.exchanges.discard(self)
             self._hub.body_bytes -= self.body_size
+            del self._scope["patchbay.exchange"]  # or each would keep the other
             if not self.complete and self._connection is not None:
                 self._answer_for_the_application(self._connection)
 
@@ -157,6 +162,8 @@ class Exchange:
         if self._noticed is None:
             self._noticed = asyncio.Event()
         self._noticed.set()
+        if self._on_leave is not None and not self.complete:
+            self._on_leave()
 
     def is_overdue(self, now: float) -> bool:
         """Whether the client left too long ago for the application still to run."""
@@ -167,6 +174,24 @@ class Exchange:
         if self._task is not None:
             logger.warning("Stopped the application on %s: it did not end by itself.", self._name())
             self._task.cancel()
+
+    # --- beside ASGI, for our own handler: `receive` without a task that waits for it ------------------------
+
+    def take_body(self) -> bytes | None:
+        """The whole body; None when it was taken, or when the client has left."""
+        body, self._body = self._body, None
+        return body
+
+    def watch(self, on_leave: Callable[[], None] | None) -> None:
+        """Call this when `receive` would say http.disconnect before the response is complete; None: do not."""
+        self._on_leave = on_leave
+        if (
+            on_leave is not None
+            and self._noticed is not None
+            and self._noticed.is_set()
+            and not self.complete
+        ):
+            on_leave()
 
     # --- the ASGI interface -------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.tasks import spawn
+from backends.tasks import spawn, supervise
 from proxyapp.drain import DRAINING, SHUTDOWN
 from router_site.refusals import OnRejected
 from router_site.server.event_loop import load_server
@@ -108,7 +108,7 @@ class _Run:
             loop.add_signal_handler(number, self._on_signal)
         listening = await loop.create_server(self._server.new_connection, sock=self._listener)
         self._server.start_checks()
-        sweeping = spawn(self._sweep_for_ever(), name="server-sweep")
+        sweeping = supervise(self._sweep_for_ever, name="server-sweep")
         _call(self._hooks.on_ready)
         await self._leave.wait()
         listening.close()

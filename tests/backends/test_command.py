@@ -108,7 +108,7 @@ def test_a_database_that_cannot_be_used_is_one_line(patchbay: Patchbay) -> None:
     done = patchbay.manage("keys", "list", check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "PATCHBAY_HOME" in done.stderr
+    assert "restore" in done.stderr
 
 
 def test_control_characters_are_shown_and_not_obeyed() -> None:

@@ -205,7 +205,8 @@ def test_a_lone_account_s_answer_is_the_answer(
     assert (answer.status, len(attempts_of(pool))) == (status, attempts), answer.body
     assert answer.headers["x-patchbay-attempts"] == str(attempts)
     if case.script == "html502" and client == backend:
-        assert answer.headers["content-type"].startswith("text/html")  # upstream's own answer, untouched
+        assert answer.body.startswith(b"<!doctype html>")  # upstream's own answer, untouched
+        assert answer.headers["content-type"].startswith("text/plain")  # and no page of ours
         return
     error = error_of(answer)
     assert error["message"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_VALUE = msgspec.json.Decoder(Raw)
 _EMPTY = Raw(b"{}")
 
 
@@ -18,10 +21,15 @@ def input_object(arguments: str) -> Raw:
     if not text or text == "null":
         return _EMPTY
     data = text.encode("utf-8", "replace")
+    if _is_json(_OBJECT, data):
+        return Raw(data)
+    # The whole text must be one value: what a model puts behind its end would become part of the message around it.
+    return Raw(b'{"value":' + (data if _is_json(_VALUE, data) else msgspec.json.encode(data.decode())) + b"}")
+
+
+def _is_json(decoder: msgspec.json.Decoder[Any], data: bytes) -> bool:
     try:
-        _OBJECT.decode(data)
-    except msgspec.ValidationError:
-        return Raw(b'{"value":' + data + b"}")
+        decoder.decode(data)
     except (ValueError, RecursionError):
-        return Raw(msgspec.json.encode({"value": data.decode()}))
-    return Raw(data)
+        return False
+    return True

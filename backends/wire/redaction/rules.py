@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import re2  # type: ignore[import-untyped]
-
 from backends.wire.redaction.checks import CHECKS
 from backends.wire.redaction.vault import LABEL, SHAPE
 
@@ -177,6 +175,8 @@ def merged(found: Iterable[Found]) -> list[Match]:
 
 def _any_of(finders: list[_Finder]) -> Callable[[bytes], Any] | None:
     """A search for a match of any rule; None if that would be too large a pattern."""
+    import re2  # type: ignore[import-untyped]  # here and below: most processes never redact, and it takes 15 ms
+
     joined = "|".join(f"(?:{finder.rule.pattern})" for finder in finders)
     try:
         search: Callable[[bytes], Any] = re2.compile(joined.encode(), _options(never_capture=True)).search
@@ -186,6 +186,8 @@ def _any_of(finders: list[_Finder]) -> Callable[[bytes], Any] | None:
 
 
 def _options(*, never_capture: bool = False) -> Any:
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     options.never_capture = never_capture
@@ -213,6 +215,8 @@ def check_rule(rule: Rule) -> Any:
     if sum(pattern.count(group) for group in _GROUPS) > 1:
         place = max(pattern.rfind(group) for group in _GROUPS)
         raise _fault(rule, place, "a second group `value`", "Use one, or make two rules.")
+    import re2
+
     try:
         compiled = re2.compile(pattern.encode(), _options())
     except (re2.error, UnicodeEncodeError) as exc:
