@@ -109,7 +109,8 @@ class Workers:
         del self._workers[worker.number]
         code = worker.process.returncode
         if self._signals or code == REFUSED:
-            self._codes.append(code if code >= 0 else 1)
+            is_drained = code == -signal.SIGTERM  # the signal came before it served anybody
+            self._codes.append(0 if is_drained else code if code >= 0 else 1)
             if not self._signals:
                 self._stop_all()
             return
