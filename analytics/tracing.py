@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from django.conf import settings
 
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft
 from analytics.pricing import cost_of
+from backends.prices import PriceBook
 from backends.wire.kinds import Kind
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def is_wanted() -> bool:
 class Tracing:
     """`export()` turns finished drafts into spans, which a thread of the SDK sends in batches."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, prices: Callable[[], PriceBook]) -> None:
+        self._prices = prices
         self._provider = _provider(version)
         self._tracer: Tracer = self._provider.get_tracer("patchbay", version)
 
@@ -64,7 +66,7 @@ class Tracing:
             context=_context(draft.trace_parent),
             kind=SpanKind.SERVER,
             start_time=_nanoseconds(draft.started_at),
-            attributes=request_attributes(draft),
+            attributes=request_attributes(draft, self._prices()),
         )
         within = set_span_in_context(span)
         for attempt in draft.attempts:
@@ -84,8 +86,8 @@ class Tracing:
         _close(span, attempt.error, attempt.outcome == "ok", attempt.started_at, attempt.duration_ms)
 
 
-def request_attributes(draft: RecordDraft) -> dict[str, Value]:
-    """What a request's span says. Absent is what the request never came to."""
+def request_attributes(draft: RecordDraft, prices: PriceBook) -> dict[str, Value]:
+    """What a request's span says. Absent is what the request never came to. `prices`: the operator's own."""
     usage = draft.usage
     found: dict[str, Value | None] = {
         "gen_ai.operation.name": _operation(draft),
@@ -111,7 +113,7 @@ def request_attributes(draft: RecordDraft) -> dict[str, Value]:
         "patchbay.attempts": len(draft.attempts),
         "patchbay.queued_ms": round(draft.queued_s * 1000, 3),
         "patchbay.overhead_ms": draft.overhead_ms,
-        "patchbay.cost_usd": _dollars(_cost(draft)),
+        "patchbay.cost_usd": _dollars(_cost(draft, prices)),
     }
     return {name: value for name, value in found.items() if value is not None and value != ""}
 
@@ -147,8 +149,11 @@ def _error_type(draft: RecordDraft) -> str | None:
     return str(draft.status) if draft.status and draft.status >= 400 else draft.outcome.value
 
 
-def _cost(draft: RecordDraft) -> Decimal | None:
-    return cost_of(draft.model_used, draft.provider, draft.usage, draft.started_at) if draft.usage else None
+def _cost(draft: RecordDraft, prices: PriceBook) -> Decimal | None:
+    if draft.usage is None:
+        return None
+    named = draft.model_used, draft.provider
+    return cost_of(*named, draft.usage, draft.started_at, backend=draft.backend, own=prices)
 
 
 def _dollars(cost: Decimal | None) -> float | None:

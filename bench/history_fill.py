@@ -86,23 +86,30 @@ def _row(chooser: random.Random, number: int, at: datetime) -> dict[str, Any]:
         "parent_agent": "",
         "provider": backend,
         "attempts": 1 if chooser.random() < 0.97 else 2,
+        **_kept(chooser, duration),
         "method": "POST",
         "path": "/v1/messages" if is_messages else "/v1/chat/completions",
         "client": CLIENTS[session % 4].format(session % 9),
-        "mutations": "model",
-        "lost": "",
         "error": ""
         if status < 400
         else f"{backend} answered {status}: the server is overloaded ({number % 997})",
-        "alarm": "zero_usage" if number % 20_011 == 0 else "",
+        "alarm": "zero_usage" if number % 20_011 == 0 else None,
         "decision": DECISION.format(backend=backend, account=account, model=model),
+    }
+    return row | _tokens(chooser)
+
+
+def _kept(chooser: random.Random, duration: float) -> dict[str, Any]:
+    """Sizes and phases, and what was changed."""
+    return {
+        "mutations": "model",
+        "lost": "",
         "request_bytes": chooser.randrange(2_000, 400_000),
         "response_bytes": chooser.randrange(500, 60_000),
         **dict.fromkeys(("connect_ms", "overhead_ms", "lease_ms", "queued_ms"), 0.4),
         "ttfb_ms": duration / 6,
         "ttft_ms": duration / 5,
     }
-    return row | _tokens(chooser)
 
 
 def _tokens(chooser: random.Random) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,19 @@ def cases() -> dict[str, Callable[[], Any]]:
     middle = newest.started_at - timedelta(days=45)
     row = RequestRecord.objects.filter(started_at__lte=middle).order_by("-started_at")[0]
     deep = f"{middle:%Y%m%dT%H%M%S.%f}~"
-    filters: dict[str, dict[str, Any]] = {
+    found: dict[str, Callable[[], Any]] = {}
+    for name, wanted in filters(row, newest.started_at, middle).items():
+        found[f"page: {name}"] = lambda wanted=wanted: HistoryFilter(**wanted).page()
+        found[f"page 45 days back: {name}"] = lambda wanted=wanted: HistoryFilter(**wanted).page(before=deep)
+    found["one request with its attempts"] = lambda: attempts_of(find_record(row.id) or row)
+    found["facets of all columns"] = lambda: list(Facet.objects.order_by("column", "-last_seen")[:500])
+    found["today's failures"] = today
+    return found
+
+
+def filters(row: Any, newest: datetime, middle: datetime) -> dict[str, dict[str, Any]]:
+    """What people look for, by name; `row` is a record of the time `middle`."""
+    return {
         "everything": {},
         "outcome=error": {"outcome": "error"},
         "outcome=shutdown (none)": {"outcome": "shutdown"},
@@ -57,7 +69,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "alarm=zero_usage": {"alarm": "zero_usage"},
         "client=codex": {"client": "codex"},
         "min_duration=60 s": {"min_duration_ms": 60_000.0},
-        "since 1 h": {"since": newest.started_at - timedelta(hours=1)},
+        "since 1 h": {"since": newest - timedelta(hours=1)},
         "until 45 days ago": {"until": middle},
         "text=overloaded": {"text": "overloaded"},
         "text=nothing": {"text": "zzz nothing like it"},
@@ -69,14 +81,6 @@ def cases() -> dict[str, Callable[[], Any]]:
             "model": "gpt-5",
         },
     }
-    found: dict[str, Callable[[], Any]] = {}
-    for name, wanted in filters.items():
-        found[f"page: {name}"] = lambda wanted=wanted: HistoryFilter(**wanted).page()
-        found[f"page 45 days back: {name}"] = lambda wanted=wanted: HistoryFilter(**wanted).page(before=deep)
-    found["one request with its attempts"] = lambda: attempts_of(find_record(row.id) or row)
-    found["facets of all columns"] = lambda: list(Facet.objects.order_by("column", "-last_seen")[:500])
-    found["today's failures"] = today
-    return found
 
 
 def measure(run: Callable[[], Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Runtime:
         recall_keys(key_limits)
         keeper.start()
         if tracing_is_wanted():
-            self._tracing = Tracing(settings.VERSION)
+            self._tracing = Tracing(settings.VERSION, recorder.prices)
             recorder.on_written = self._tracing.export
         recorder.start()
         body_store.start()

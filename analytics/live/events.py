@@ -18,6 +18,7 @@ from analytics.draft_rows import record_row
 from analytics.drafts import RecordDraft
 from analytics.models import RequestRecord
 from analytics.rows import iso, record_json
+from backends.prices import PriceBook
 
 QUEUE_EVENTS = 200
 Data = Mapping[str, object]
@@ -185,9 +186,12 @@ def _phase(draft: RecordDraft) -> str:
     return "waiting" if draft.attempts else "choosing"
 
 
-def ended_json(draft: RecordDraft) -> dict[str, object]:
-    """A request that has ended: the fields of `history --json`. It prices the request, so never in the event loop."""
-    return record_json(RequestRecord(**record_row(draft)))
+def ended_json(draft: RecordDraft, prices: PriceBook) -> dict[str, object]:
+    """A request that has ended: the fields of `history --json`. `prices`: the operator's own.
+
+    It prices the request, so never in the event loop.
+    """
+    return record_json(RequestRecord(**record_row(draft, prices)))
 
 
 def _storable(text: str) -> str:

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from accounts.snapshot import keeper
 from analytics.drafts import RecordDraft
 from analytics.live.events import Change, Data, Event, Watcher, ended_json, running_json
+from backends.prices import NO_PRICES, PriceBook
 from backends.tasks import spawn
 
 logger = logging.getLogger("patchbay.live")
@@ -85,12 +87,12 @@ class _Finished:
     data: Data | None = None
     is_own: bool = True
 
-    def event(self) -> Event | None:
+    def event(self, prices: PriceBook) -> Event | None:
         """Its event, None for what cannot be told; prices the request, so only in the hub's thread."""
         if self.data is None and self.draft is not None:
             draft, self.draft = self.draft, None
             try:
-                self.data = ended_json(draft)
+                self.data = ended_json(draft, prices)
             except (ValueError, OverflowError, TypeError):  # whatever a client sent, the feed goes on
                 logger.exception("Request %s cannot be shown in the live feed.", draft.id)
         return None if self.data is None else Event(Change.ENDED, self.data)
@@ -98,8 +100,9 @@ class _Finished:
 
 @dataclass
 class Hub:
-    """One process's live feed. Everything but `stop_from_thread` is for its event loop."""
+    """One process's live feed. Everything but `stop_from_thread` is for its event loop. `prices`: the operator's."""
 
+    prices: Callable[[], PriceBook] = lambda: NO_PRICES
     elsewhere: Elsewhere | None = None
     _running: dict[str, _Running] = field(default_factory=dict)
     _recent: deque[_Finished] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -167,14 +170,14 @@ class Hub:
         return await self._picture([each for each in self._recent if each.is_own])
 
     async def _picture(self, finished: list[_Finished]) -> Picture:
-        events = await self._in_thread(lambda: [each.event() for each in finished])
+        events = await self._in_thread(lambda: [each.event(self.prices()) for each in finished])
         entries = list(self._running.values())[-MOST_RUNNING:]
         running: list[Data] = [running_json(entry.draft, entry.work.passed) for entry in entries]
         return Picture(running, [event.data for event in events if event is not None])
 
     async def record(self, draft: RecordDraft) -> Data | None:
         """The JSON of a request that has ended."""
-        event = await self._in_thread(_Finished(draft).event)
+        event = await self._in_thread(lambda: _Finished(draft).event(self.prices()))
         return event.data if event is not None else None
 
     def end_watchers(self) -> None:
@@ -274,7 +277,7 @@ class Hub:
         if not self._pending:
             return
         taken = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH_EVENTS))]
-        found = await self._in_thread(lambda: [_event_of(each) for each in taken])
+        found = await self._in_thread(lambda: [_event_of(each, self.prices()) for each in taken])
         events = [event for event in found if event is not None]
         for event in events:
             self._hand_out(event)
@@ -300,11 +303,11 @@ class Hub:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _event_of(what: Event | _Finished) -> Event | None:
-    event = what if isinstance(what, Event) else what.event()
+def _event_of(what: Event | _Finished, prices: PriceBook) -> Event | None:
+    event = what if isinstance(what, Event) else what.event(prices)
     if event is not None:
         event.encode()  # here, not in the event loop
     return event
 
 
-hub = Hub()
+hub = Hub(prices=lambda: keeper.current.prices)

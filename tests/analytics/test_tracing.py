@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft
+from analytics.live.events import ended_json
 from analytics.tracing import request_attributes
+from backends.prices import NO_PRICES, Price, PriceBook
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.usage import Usage
 from tests.patchbay import Patchbay
@@ -88,7 +91,7 @@ def test_what_a_request_never_came_to_is_absent_and_a_failure_has_its_type() -> 
     )
     draft.status, draft.model_asked = 429, "opus"
     draft.end(Outcome.ERROR, "spent")
-    facts = request_attributes(draft)
+    facts = request_attributes(draft, NO_PRICES)
     assert facts["error.type"] == "429"
     assert not {"gen_ai.usage.input_tokens", "patchbay.cost_usd", "patchbay.account"} & facts.keys()
 
@@ -98,6 +101,18 @@ def test_a_price_is_told_where_it_is_known() -> None:
     draft.provider, draft.backend, draft.model_used = "anthropic", "mine", "claude-sonnet-4-5"
     draft.usage = Usage(1_000_000, 0, 0, 0, 0, 0, b"")
     draft.attempts.append(AttemptDraft("mine", "a", "claude-sonnet-4-5"))
-    facts = request_attributes(draft)
+    facts = request_attributes(draft, NO_PRICES)
     assert facts["gen_ai.provider.name"] == "anthropic"
     assert facts["patchbay.cost_usd"] in (3.0, 6.0)  # above 200,000 tokens the long-context price may apply
+
+
+def test_the_operators_own_price_counts_in_spans_and_in_the_live_feed() -> None:
+    own = PriceBook([Price(model="own-*", since=date(2026, 1, 1), input=Decimal(7))])
+    draft = RecordDraft("req_1", Protocol.ANTHROPIC, Kind.MESSAGES)
+    draft.backend, draft.model_used = "mine", "own-model"
+    draft.usage = Usage(1_000_000, 0, 0, 0, 0, 0, b"")
+    draft.attempts.append(AttemptDraft("mine", "a", "own-model"))
+    draft.end(Outcome.OK)
+    assert request_attributes(draft, own)["patchbay.cost_usd"] == 7.0
+    assert ended_json(draft, own)["cost"] == 7.0
+    assert "patchbay.cost_usd" not in request_attributes(draft, NO_PRICES)

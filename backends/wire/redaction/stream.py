@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from backends.wire.frames import FrameReader, data_of
 from backends.wire.kinds import Kind
 from backends.wire.redaction.answer import levels_of, restore_body, restore_raw
 from backends.wire.redaction.content import Path, Slot, answer_slots
@@ -18,9 +19,6 @@ from backends.wire.redaction.vault import MARK, Vault
 from backends.wire.splice import splice
 from backends.wire.sse import DEFAULT_LIMIT, encode_event
 
-# A blank line, the end of an event: two line ends in a row, in any of the three spellings.
-_BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_DATA = re.compile(rb"(?:^|[\r\n])(?:\xef\xbb\xbf)?data:([^\r\n]*)")
 _NAME = re.compile(rb"(?:^|[\r\n])(?:\xef\xbb\xbf)?event: ?([^\r\n]*)")
 _ENDS = (b'P"', b'PB"')  # a string that ends with the mark's first letters
 
@@ -41,50 +39,37 @@ class Restorer:
     too; nothing here raises.
     """
 
-    __slots__ = ("_held", "_kind", "_pending", "_searched", "_vault")
+    __slots__ = ("_frames", "_held", "_kind", "_vault")
 
     def __init__(self, kind: Kind, vault: Vault) -> None:
         self._kind = kind
         self._vault: Vault | None = None if vault.is_empty else vault
-        self._pending = bytearray()
-        self._searched = 0
+        self._frames = FrameReader()
         self._held: dict[Channel, _Held] = {}
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes for the client; the same object as `chunk` where nothing in it concerns us."""
         if self._vault is None:
             return chunk
-        if not self._pending and not self._held and chunk.endswith(b"\n\n") and not _is_suspect(chunk):
+        if not self._frames and not self._held and chunk.endswith(b"\n\n") and not _is_suspect(chunk):
             return chunk
-        self._pending += chunk
-        out = self._complete()
-        if len(self._pending) > DEFAULT_LIMIT:  # no event is that large: this is no event stream
+        out = b"".join([self._event(frame) for frame in self._frames.feed(chunk)])
+        if len(self._frames) > DEFAULT_LIMIT:  # no event is that large: this is no event stream
             out += self.end()
             self._vault = None
         return out
 
     def end(self) -> bytes:
         """What is still held back. Call it also before an error event is appended to a stream that broke off."""
-        rest = bytes(self._pending)
-        self._pending.clear()
+        rest = self._frames.rest()
         if self._vault is not None:  # a backend may answer with a whole body instead of a stream
             rest = restore_body(rest, self._vault)
         return self._release(list(self._held)) + rest
 
-    def _complete(self) -> bytes:
-        """The events that are whole by now."""
-        out, at = [], 0
-        for blank in _BLANK.finditer(self._pending, max(0, self._searched - 3)):
-            out.append(self._event(bytes(self._pending[at : blank.end()])))
-            at = blank.end()
-        del self._pending[:at]
-        self._searched = len(self._pending)
-        return b"".join(out)
-
     def _event(self, event: bytes) -> bytes:
         if not self._held and not _is_suspect(event):
             return event
-        start, data = _data_of(event)
+        start, data = data_of(event)
         try:
             tree = parse_event(data)
             found = answer_slots(tree)
@@ -141,15 +126,3 @@ class Restorer:
 
 def _is_suspect(data: bytes) -> bool:
     return MARK in data or _ENDS[0] in data or _ENDS[1] in data
-
-
-def _data_of(event: bytes) -> tuple[int, bytes]:
-    """Where an event's data begin, and the data. Several data lines become one text in which each stands at its place:
-    a JSON string never runs over a line end, so spaces may stand for what is between the lines."""
-    spans = [match.span(1) for match in _DATA.finditer(event)]
-    if len(spans) == 1:
-        return spans[0][0], event[slice(*spans[0])]
-    data = bytearray(b" " * len(event))
-    for start, end in spans:
-        data[start:end] = event[start:end]
-    return 0, bytes(data)
