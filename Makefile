@@ -6,7 +6,7 @@ TOOLS := $(VENV)/tools
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help run test promises lint node-deps bench soak bench-pool live clients screenshots lock sbom audit fuzz fuzz-api clean
+.PHONY: help run test test-postgres promises lint node-deps bench soak bench-pool live clients screenshots lock sbom audit fuzz fuzz-api clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ run: $(VENV)/.run  ## install what is needed and start Patchbay
 
 test: $(VENV)/.dev  ## install the development set and run the whole suite
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-postgres: $(VENV)/.dev  ## run the whole suite on PostgreSQL and Redis (needs PostgreSQL's programs)
+	@PATCHBAY_TESTS_ON=postgres exec $(BIN)/python -m pytest -n auto --dist loadfile
 
 promises: $(VENV)/.dev  ## the promises that take minutes to show: kills, full disks, locks, file handles (PROMISES_KILLS=200)
 	@exec $(BIN)/python -m pytest -m promises -s tests

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 
 def main() -> None:
     os.umask(0o077)  # every file this process makes is the operator's alone
+    gc.set_threshold(50_000, 20, 20)  # imports leave no garbage, and looking for it takes a tenth of a start
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "router_site.settings")
     try:
         from django.core.management import execute_from_command_line

@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 from django.conf import settings
 
 from accounts.key_use import KeyLimits
@@ -18,8 +18,7 @@ KEY_PREFIX = "pb-"
 CREDENTIAL_HEADERS = (b"x-patchbay-key", b"x-api-key", b"authorization")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """A caller that may pass: the client key's name, or "" for PATCHBAY_API_KEY and keyless loopback."""
 
     key: str = ""

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 
 def _source() -> Callable[[], float]:
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
     if boot_time is None:
         return time.monotonic
-    return lambda: time.clock_gettime(boot_time)
+    return partial(time.clock_gettime, boot_time)
 
 
 clock: Callable[[], float] = _source()
-
-
-def to_clock(wall: float) -> float:
-    """A moment in seconds since the epoch, on this clock."""
-    return clock() + (wall - time.time())
-
-
-def to_wall(moment: float) -> float:
-    """A moment on this clock, in seconds since the epoch."""
-    return time.time() + (moment - clock())

@@ -20,7 +20,7 @@ from accounts.login_services import (
 )
 from accounts.models import Account, ClientKey, OAuthProvider
 from backends.django_types import ModelForm
-from backends.forms import GLOBS_HELP, BackendForm, GlobsField
+from backends.forms import GLOBS_HELP, BackendForm, GlobsField, ReadField
 from backends.services import ServiceError
 
 _PERCENT = re.compile(r"([\w.-]{1,64})\s*[=:\s]\s*(\d{1,3}(?:\.\d+)?)\s*%?")
@@ -36,7 +36,7 @@ class SecretField(forms.CharField):
         )
 
 
-class PercentsField(forms.CharField):
+class PercentsField(ReadField):
     """Percent by window, typed one a line: `5h = 10`."""
 
     widget = forms.Textarea(attrs={"rows": 3, "cols": 30, "spellcheck": "false"})
@@ -56,13 +56,6 @@ class PercentsField(forms.CharField):
                 raise ValidationError(f"{line!r} is not a window and its percent. Write 5h = 10, one a line.")
             found[match[1]] = float(match[2])
         return found
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the mapping differs, whatever its layout."""
-        try:
-            return bool((initial or {}) != self.to_python(data))
-        except ValidationError:
-            return True
 
 
 class AccountForm(ModelForm):

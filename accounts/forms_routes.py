@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import ClientKey
 from backends.conditions import FEATURES, BadCondition, parse_conditions
 from backends.django_types import InlineFormSet, ModelForm
+from backends.forms import ReadField
 from backends.models import Route, RouteTarget
 from backends.services import route_findings
 from backends.targets import BadTarget, TargetSpec, conditions_text, parse_conditions_text
@@ -20,7 +21,7 @@ CONDITIONS_HELP = "needs=tools,images&min_tokens=100000&hours=22:00-06:00&days=f
 ANYWAY_HELP = "Tick this after reading the warnings above; without warnings it changes nothing."
 
 
-class ConditionsField(forms.CharField):
+class ConditionsField(ReadField):
     """Conditions, typed as `routes add` takes them."""
 
     widget = forms.TextInput(attrs={"size": 40, "spellcheck": "false"})
@@ -40,13 +41,6 @@ class ConditionsField(forms.CharField):
             return parse_conditions_text(value if isinstance(value, str) else "").as_json()
         except BadTarget as exc:
             raise ValidationError(str(exc)) from exc
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether they differ, whatever their spelling; what cannot be read differs."""
-        try:
-            return bool((initial or {}) != self.to_python(data))
-        except ValidationError:
-            return True
 
 
 class RouteTargetForm(ModelForm):

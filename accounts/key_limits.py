@@ -16,6 +16,7 @@ from django.conf import settings
 
 from accounts.clock import clock
 from accounts.key_refusals import HELD_SECONDS, Limit, LimitReached, Shortage
+from accounts.key_shares import Room
 from accounts.key_use import DAY_SECONDS, MINUTE, ZERO, KeyLimits, Minute, Slot, Spending, ends_at
 
 Spent = dict[tuple[int, int], Decimal]  # US dollars by key and day
@@ -23,7 +24,10 @@ Spent = dict[tuple[int, int], Decimal]  # US dollars by key and day
 
 @dataclass(slots=True, eq=False)
 class Hold:
-    """What one running request may use of its key's limits. `cost` in US dollars."""
+    """What one running request may use of its key's limits. `cost` in US dollars.
+
+    `apart`: which of its times apart from the others the process was in when it let the request through; 0: in none.
+    """
 
     limits: KeyLimits
     tokens: int
@@ -32,6 +36,7 @@ class Hold:
     _state: LocalKeyLimits
     _slot: Slot
     is_open: bool = True
+    apart: int = 0
 
     def settle(self, tokens: int, cost: Decimal | None) -> None:
         """The request has ended, and used this much. The second and later calls do nothing."""
@@ -89,15 +94,15 @@ class LocalKeyLimits:
         return self.reserve_here(limits, tokens, cost, is_free=is_free)
 
     def reserve_here(
-        self, limits: KeyLimits, tokens: int, cost: Decimal | None, *, is_free: bool, share: int = 1
+        self, limits: KeyLimits, tokens: int, cost: Decimal | None, *, is_free: bool, room: Room | None = None
     ) -> Hold:
-        """The same by what this process knows, which may give out one part in `share` of each limit."""
+        """The same by what this process knows. `room`: how far it may go where it cannot ask the others."""
         counted = 0 if is_free or limits.tokens is None else tokens
         has_price = limits.budget is not None and not is_free
         use, now = self.use(limits.key), self.now()
         use.minute.turn(now)
-        found = _busy(limits, use.minute, counted, now, share)
-        if has_price and (shortage := self._unaffordable(limits, use.spending, cost or ZERO, share)):
+        found = [*_busy(limits, use.minute, counted, now, room)]
+        if has_price and (shortage := self._unaffordable(limits, use.spending, cost or ZERO, room)):
             found.append(shortage)
         if found:
             raise LimitReached(limits, *found)
@@ -111,12 +116,16 @@ class LocalKeyLimits:
         self._holds += 1
         return Hold(limits, tokens, cost, str(self._holds), self, use.minute.add(now, 1, tokens))
 
-    def _unaffordable(self, limits: KeyLimits, money: Spending, cost: Decimal, share: int) -> Shortage | None:
+    def _unaffordable(
+        self, limits: KeyLimits, money: Spending, cost: Decimal, room: Room | None
+    ) -> Shortage | None:
         spent = money.spent(limits.period, self.wall())
-        left = ((limits.budget or ZERO) - spent) / share
-        if left > money.reserved and left >= money.reserved + cost:
+        left = (limits.budget or ZERO) - spent - money.reserved
+        if room is not None:
+            left = min(left, room.money)
+        if left > 0 and left >= cost:
             return None
-        return self.too_dear(limits, spent, money.reserved, cost, left)
+        return self.too_dear(limits, spent, money.reserved, cost, left + money.reserved)
 
     def too_dear(
         self, limits: KeyLimits, spent: Decimal, held: Decimal, cost: Decimal, left: Decimal
@@ -181,23 +190,24 @@ class LocalKeyLimits:
             self.use(key).spending.put(day, amount + self.unsaved.get((key, day), ZERO))
 
 
-def _busy(limits: KeyLimits, minute: Minute, tokens: int, now: float, share: int) -> list[Shortage]:
-    return [*_too_many(limits, minute, now, share), *_too_large(limits, minute, tokens, now, share)]
+def _busy(
+    limits: KeyLimits, minute: Minute, tokens: int, now: float, room: Room | None
+) -> Iterable[Shortage]:
+    if limits.requests is not None:
+        allowed = limits.requests if room is None else room.requests
+        yield from _too_many(minute, now, allowed)
+    if limits.tokens is not None and tokens:
+        allowed = limits.tokens if room is None else room.tokens
+        yield from _too_large(minute, tokens, now, allowed)
 
 
-def _too_many(limits: KeyLimits, minute: Minute, now: float, share: int) -> Iterator[Shortage]:
-    if limits.requests is None:
-        return
-    allowed = max(1, limits.requests // share)
+def _too_many(minute: Minute, now: float, allowed: int) -> Iterator[Shortage]:
     if minute.requests >= allowed:
         wait = minute.free_at(minute.requests + 1 - allowed, 0) - now
         yield Shortage(Limit.REQUESTS, Decimal(allowed), Decimal(minute.requests), ZERO, Decimal(1), wait)
 
 
-def _too_large(limits: KeyLimits, minute: Minute, tokens: int, now: float, share: int) -> Iterator[Shortage]:
-    if limits.tokens is None or not tokens:
-        return
-    allowed = max(1, limits.tokens // share)
+def _too_large(minute: Minute, tokens: int, now: float, allowed: int) -> Iterator[Shortage]:
     excess = minute.tokens + tokens - allowed
     if excess > 0:
         wait = MINUTE if tokens > allowed else minute.free_at(0, excess) - now

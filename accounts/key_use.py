@@ -11,9 +11,8 @@ without losing what was spent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -175,8 +174,3 @@ def day_name(day: int) -> str:
 def day_number(name: str) -> int:
     """The number of a day by its name. Raises ValueError."""
     return (date.fromisoformat(name) - _EPOCH).days
-
-
-def day_names(period: Period, moment: datetime) -> Iterator[str]:
-    """The days of the period that a moment lies in."""
-    return map(day_name, span_of(period, int(moment.astimezone(UTC).timestamp() // DAY_SECONDS)))

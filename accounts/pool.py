@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import msgspec
@@ -35,8 +35,7 @@ PACING_SECONDS = 2.0  # an account that is free again so soon is waited for
 RANKINGS = 3  # how often one lease ranks anew because other processes knew better
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What an attempt needs: an account of one backend for one model. `session` is "" for none.
 
     `cost` is what the request may cost in US dollars, if anybody asked for a limit.
@@ -130,8 +129,7 @@ class Unavailable(Exception):
         return min((moment for moment in moments if moment is not None), default=None)
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     """One account, held for one attempt. `choice` says why it was this one."""
 
     account: AccountConfig
@@ -162,8 +160,7 @@ class Lease:
         self._pool.state.release(self._state, self.id, self._cost)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(msgspec.Struct, frozen=True):
     """One look at a pool: who could serve, the best first, and what is in the way of the others."""
 
     ask: Ask
@@ -203,7 +200,7 @@ class Pool:
 
     def _busy(self, look: _Look, until: NotNow) -> NoAccount:
         busy = {standing.account.alias: _pacing(standing, until) for standing, _ in look.order}
-        look = replace(look, unfit=look.unfit | busy)
+        look = msgspec.structs.replace(look, unfit=look.unfit | busy)
         return NoAccount(look.ask, look.unfit, self._choice(look, "", "every account is busy"))
 
     async def lease_first(self, asks: Sequence[Ask]) -> tuple[int, Lease]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
+
 from accounts.clock import clock
 from accounts.queue_order import Order
 from accounts.snapshot import AccountConfig
@@ -70,8 +72,7 @@ class AccountState:
         self.standings.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """One account that a request could have, in the order of choice. `limits`: US dollars by UTC day and month."""
 
     state: AccountState
@@ -89,16 +90,14 @@ class Claim:
         return max(self.state.next_slot, probed)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """The account that was taken. `was_bound`: the session already belonged to it."""
 
     state: AccountState
     was_bound: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NotNow:
+class NotNow(msgspec.Struct, frozen=True):
     """Every account could serve, but not at this moment. `again_at` is on the pool's clock.
 
     `is_stale`: other processes knew better, and now this one does too. Rank again.

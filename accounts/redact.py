@@ -30,7 +30,7 @@ def register_secrets(texts: Iterable[str], *, source: str = "snapshot") -> None:
 
 def redact(text: str) -> str:
     """`text` without any known secret and without anything shaped like a key."""
-    return _SHAPES.sub(MASK, redact_exact(text))
+    return _SHAPES.sub(MASK, redact_exact(text)) if text else text
 
 
 def redact_exact(text: str) -> str:

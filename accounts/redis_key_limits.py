@@ -3,7 +3,7 @@
 Rule: the ledger is in the database; Redis knows what each process holds on top of it (requests that run, amounts that
 are not in the ledger yet), and the highest total of the ledger that anybody has seen. A process that connects says all
 that it holds, and then what it holds more or less; one that dies holds nothing after a few seconds. While Redis is
-away each process gives out its share of what is left.
+away each process gives out its share of what was left (`accounts.key_shares`), and tells it afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import msgspec
 from accounts.clock import clock
 from accounts.key_limits import Hold, LocalKeyLimits
 from accounts.key_refusals import Limit, LimitReached, Shortage
-from accounts.key_use import DAY_SECONDS, ZERO, KeyLimits, Slot, span_of
+from accounts.key_shares import Apart, Sent
+from accounts.key_use import DAY_SECONDS, MINUTE, ZERO, KeyLimits, Slot, span_of
 from accounts.redis_clock import MICROSECONDS, ServerClock
 from accounts.redis_link import DEFAULT_TIMES, Link, Times
 from accounts.redis_money import to_dollars, to_units
@@ -68,6 +69,9 @@ class RedisKeyLimits(LocalKeyLimits):
         self._news: set[int] = set()  # keys whose money is to be told
         self._used: list[tuple[str, str, int, int]] = []  # holds whose tokens are to be told
         self._is_telling = False
+        self._apart: dict[int, Apart] = defaultdict(Apart)
+        self._sent: dict[str, Sent] = {}  # what was let through apart, in the last minute, by its hold
+        self._times_apart = 1
         self.processes = 1
 
     def start(self) -> None:
@@ -92,14 +96,14 @@ class RedisKeyLimits(LocalKeyLimits):
     ) -> Hold:
         """The same over all processes, in one round trip; by its own share when Redis does not answer in time."""
         self._known[limits.key] = limits
+        name = f"{self._process}-{next(self._names)}"
         if self._link.is_up:
             counted = 0 if is_free or limits.tokens is None else tokens
             price = None if is_free or limits.budget is None else cost or ZERO
-            name = f"{self._process}-{next(self._names)}"
             hold = await self._reserve_shared(_Ask(limits, name, counted, price))
             if hold is not None:
                 return hold
-        return self.reserve_here(limits, tokens, cost, is_free=is_free, share=self.processes)
+        return self._reserve_apart(name, limits, tokens, cost, is_free=is_free)
 
     async def _reserve_shared(self, ask: _Ask) -> Hold | None:
         """None when Redis does not answer. Raises LimitReached."""
@@ -118,6 +122,28 @@ class RedisKeyLimits(LocalKeyLimits):
         hold.id = ask.name
         self._count(ask)
         return hold
+
+    def _reserve_apart(
+        self, name: str, limits: KeyLimits, tokens: int, cost: Decimal | None, *, is_free: bool
+    ) -> Hold:
+        """By this process's share. Raises LimitReached."""
+        apart, own, now = self._apart[limits.key], self.use(limits.key).minute, self.now()
+        own.turn(now)
+        held = self._own(limits) + self._others.get(limits.key, ZERO)
+        left = (limits.budget or ZERO) - self._ledger(limits) - held
+        apart.open_quota(self._period(limits), left, self.processes)
+        room = apart.room(limits, own, now, self.processes)
+        hold = self.reserve_here(limits, tokens, cost, is_free=is_free, room=room)
+        hold.id, hold.apart = name, self._times_apart
+        apart.given += hold.cost
+        self._note_sent(Sent(limits.key, now, hold.tokens, apart.minute.add(now, 1, hold.tokens)), name)
+        return hold
+
+    def _note_sent(self, sent: Sent, name: str) -> None:
+        """To be told when the others can be asked again; after a minute it is nobody's business any more."""
+        self._sent[name] = sent
+        while self._sent[oldest := next(iter(self._sent))].at < sent.at - MINUTE:
+            del self._sent[oldest]
 
     def _asking(self, ask: _Ask) -> Iterable[bytes]:
         """What is known when the question is sent."""
@@ -150,7 +176,10 @@ class RedisKeyLimits(LocalKeyLimits):
             self._count(ask)
 
     def _learn(self, limits: KeyLimits, answer: list[Any]) -> None:
-        others, spent = answer[6:]
+        requests, tokens, others, spent = answer[4:]
+        own, now = self.use(limits.key).minute, self.now()
+        own.turn(now)
+        self._apart[limits.key].hear(now, requests - own.requests, tokens - own.tokens)
         place = (limits.key, self._period(limits))
         self._others[limits.key] = to_dollars(others)
         self._heard[place] = max(self._heard.get(place, ZERO), to_dollars(spent))
@@ -204,10 +233,20 @@ class RedisKeyLimits(LocalKeyLimits):
         """A hold is over, for everybody."""
         super().settle(hold, slot, tokens, cost)
         limits = hold.limits
+        if hold.apart:
+            self._settle_apart(hold, tokens, cost)
         if limits.tokens is not None and hold.tokens != tokens and self._link.is_up:
             self._used.append((str(limits.key), hold.id, hold.tokens, tokens))
             self._tell_soon()
         self._tell_if_wrong(limits)
+
+    def _settle_apart(self, hold: Hold, tokens: int, cost: Decimal) -> None:
+        apart = self._apart[hold.limits.key]
+        if hold.apart == self._times_apart:
+            apart.given += cost - hold.cost
+        if (sent := self._sent.get(hold.id)) is not None:
+            apart.minute.correct(self.now(), sent.slot, hold.tokens, tokens)
+            sent.tokens = tokens
 
     def saved(self, totals: Iterable[tuple[int, int, Decimal]]) -> None:
         """The ledger was written: what it says now replaces what was held on top of it."""
@@ -251,8 +290,14 @@ class RedisKeyLimits(LocalKeyLimits):
             "whole": int(whole),
             "money": [self._money(one) for one in limits],
             "tokens": used,
+            "sent": self._let_through() if whole else [],
         }
         return _encode(told)
+
+    def _let_through(self) -> list[tuple[str, str, int, int]]:
+        """What of the last minute Redis may not know: key, hold, age, tokens."""
+        now = self.now()
+        return [(str(one.key), name, _us(now - one.at), one.tokens) for name, one in self._sent.items()]
 
     def _money(self, limits: KeyLimits) -> tuple[str, int, str, int]:
         own = self._own(limits)
@@ -262,6 +307,10 @@ class RedisKeyLimits(LocalKeyLimits):
     async def _serve(self) -> None:
         """Runs as long as a connection lasts: a beat, and all that is held whenever Redis may not know it."""
         await self._tell(whole=True)
+        self._sent.clear()
+        self._times_apart += 1
+        for apart in self._apart.values():
+            apart.join()
         self._link.open()
         while True:
             _, self.processes, was_known = await self._tell()
@@ -273,7 +322,6 @@ class RedisKeyLimits(LocalKeyLimits):
         """The connection is lost, and what was to be sent with it."""
         self._is_telling = False
         self._used.clear()
-        self._others.clear()
 
 
 def _is_refused(answer: list[Any]) -> bool:

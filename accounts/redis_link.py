@@ -59,16 +59,16 @@ class LinkDown(Exception):
 class Call:
     """One script to run. `arguments` is asked when it is sent, so that it can say the latest."""
 
-    __slots__ = ("arguments", "reply", "script", "sent_at")
+    __slots__ = ("arguments", "channel", "reply", "script", "sent_at")
 
-    def __init__(self, script: Script, arguments: Callable[[], Arguments]) -> None:
-        self.script, self.arguments, self.sent_at = script, arguments, 0.0
+    def __init__(self, script: Script, arguments: Callable[[], Arguments], channel: str) -> None:
+        self.script, self.arguments, self.channel, self.sent_at = script, arguments, channel, 0.0
         self.reply: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self.reply.add_done_callback(_look_at)
 
     def command(self) -> tuple[str | bytes | int, ...]:
         """For the connection."""
-        return ("EVALSHA", self.script.sha, 1, PREFIX, *self.arguments())
+        return ("EVALSHA", self.script.sha, 2, PREFIX, self.channel, *self.arguments())
 
 
 def _look_at(reply: asyncio.Future[list[Any]]) -> None:
@@ -98,6 +98,7 @@ class Link:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0)
         )
+        self._channel = f"{NEWS}:{self._pool.connection_kwargs.get('db', 0)}"
         self._server, self._serve, self._hear, self._closed = server, serve, hear, closed
         self._times, self._now = times, now
         self.is_up = False
@@ -126,7 +127,7 @@ class Link:
 
     def call(self, script: Script, arguments: Callable[[], Arguments]) -> asyncio.Future[list[Any]]:
         """Run a script after all that were called before. The future fails when the connection does."""
-        call = Call(script, arguments)
+        call = Call(script, arguments, self._channel)
         self._calls.append(call)
         self._ready.set()
         return call.reply
@@ -188,7 +189,7 @@ class Link:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._greet(commands)
                 await news.connect()  # type: ignore[no-untyped-call]
-                await news.send_command("SUBSCRIBE", NEWS)
+                await news.send_command("SUBSCRIBE", self._channel)
                 await news.read_response()
             self._heard_at, self._missed = self._now(), 0
             async with asyncio.TaskGroup() as group:

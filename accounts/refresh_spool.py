@@ -25,6 +25,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.vault import Secret, seal
+from backends.private_files import new_file, sync_directory
 
 _NAME = re.compile(r"token-(?P<uid>[0-9a-f]+)(?:\.lock|-(?P<generation>[0-9]+)-[0-9a-f]+\.json)")
 
@@ -63,12 +64,9 @@ def write_spool(tokens: Spooled) -> None:
     """Make the tokens durable: the file and its directory are synced when this returns. Raises OSError."""
     fields = {name: getattr(tokens, name) for name in tokens.__slots__}
     name = f"token-{tokens.uid}-{tokens.generation}-{secrets.token_hex(4)}.json"
-    handle = os.open(_directory() / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(fields, file)
-        file.flush()
-        os.fsync(handle)
-    _sync_directory()
+    with new_file(_directory() / name) as file:
+        file.write(json.dumps(fields).encode())
+    sync_directory(_directory())
 
 
 def read_spool(uid: str) -> Iterator[Spooled]:
@@ -118,14 +116,6 @@ def _checked(fields: Any, uid: str) -> dict[str, Any]:
 def _directory() -> Path:
     home: Path = settings.PATCHBAY_HOME
     return home / "spool"
-
-
-def _sync_directory() -> None:
-    handle = os.open(_directory(), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # --- one process of this home at a time ---------------------------------------------------------------------------

@@ -6,9 +6,10 @@ Rule: an answer without limit headers changes no window; only an answer that spe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
+
+import msgspec
 
 from accounts.pool_state import AccountState, LocalPoolState
 from accounts.snapshot import AccountConfig
@@ -47,8 +48,7 @@ class Result(StrEnum):
     NEUTRAL = "neutral"  # the request's own fault, or nobody waited for the end
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """One attempt's news. `reason` is for people."""
 
     result: Result
@@ -59,8 +59,7 @@ class Report:
 NEUTRAL = Report(Result.NEUTRAL)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try at one account: the account as it was configured, and the pool's time, when it began.
 
     `model` is the one that upstream was asked for.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
 
 from accounts.credentials import credential_obstacle, token_in_force, token_since_wall
 from accounts.forecast import RENEWED_SECONDS, UNKNOWN, outlook
@@ -47,8 +48,7 @@ class ObstacleKind(StrEnum):
 _BROKEN = frozenset((ObstacleKind.PAUSED, ObstacleKind.NEEDS_LOGIN, ObstacleKind.EXPIRED))
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(msgspec.Struct, frozen=True):
     """Why an account cannot serve now. `recovers_at` is on the pool's clock; None: not without somebody's help."""
 
     kind: ObstacleKind
@@ -61,8 +61,7 @@ class Obstacle:
         return self.kind in _BROKEN
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """One account's case for one kind of model, as of one moment; true until `valid_until` unless news comes."""
 
     account: AccountConfig
@@ -97,7 +96,8 @@ def standing_of(
     if classes is not None:
         return case.standing(classes)
     cases = [case.standing(kind) for kind in _kinds_of_model(windows, held)]
-    return replace(max(cases, key=_goodness), valid_until=min(found.valid_until for found in cases))
+    best = max(cases, key=_goodness)
+    return msgspec.structs.replace(best, valid_until=min(found.valid_until for found in cases))
 
 
 def _is_over(bench: BenchState, account: AccountConfig, token_since: float) -> bool:
@@ -127,8 +127,7 @@ def _goodness(standing: Standing) -> tuple[bool, float, float]:
     return (obstacle is None, -math.inf if at is None else -at, standing.percent_left)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """All that counts of one account at one moment."""
 
     account: AccountConfig

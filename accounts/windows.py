@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import msgspec
+
 from backends.wire.limits import Limits, Reading
 
 STALE_SECONDS = 5 * 3600.0  # a reading that names no reset
@@ -23,8 +25,7 @@ SAME_RESET_SECONDS = 60.0  # two readings name the same reset
 ROUNDING = 1e-9  # 1 - 0.98 is a hair more than 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(msgspec.Struct, frozen=True):
     """One reading, and when it was taken. `step`: the share that one answer has used of the window lately."""
 
     reading: Reading

@@ -135,6 +135,8 @@ def attempt_row(request_id: str, number: int, attempt: AttemptDraft) -> Row:
 
 def _text(value: str, limit: int) -> str:
     """What every database can store: no NUL, no lone surrogate, at most `limit` characters."""
+    if not value:
+        return ""
     value = value[:limit]
     if value.isascii() and "\x00" not in value:
         return value

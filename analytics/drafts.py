@@ -147,6 +147,7 @@ class RecordDraft(msgspec.Struct):
             return False
         self.outcome, self.duration_ms = outcome, self.since_start_ms()
         self.error = self.error or error
-        if self.on_end is not None:
-            self.on_end()
+        if (on_end := self.on_end) is not None:
+            self.on_end = None
+            on_end()
         return True

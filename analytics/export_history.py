@@ -8,12 +8,9 @@ HAR: http://www.softwareishard.com/blog/har-12-spec/ - what a proxy does not kno
 from __future__ import annotations
 
 import base64
-import contextlib
 import csv
 import io
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,6 +23,7 @@ from analytics.bodies.store import StoredBody, read_body
 from analytics.models import Body, RequestRecord
 from analytics.queries import HistoryFilter
 from analytics.rows import iso, record_json
+from backends.private_files import whole_file
 from backends.wire.controls import visible
 
 PAGE_ROWS = 500
@@ -177,17 +175,9 @@ def _remark(body: StoredBody, encoding: str) -> dict[str, str]:
 
 
 def write_whole(path: Path, parts: Iterable[str]) -> None:
-    """A new file beside the old one, which it then replaces: no reader ever sees half of it. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.writelines(parts)
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
+    """Write the texts to a private file, whole or not at all. Raises OSError."""
+    with whole_file(path) as file:
+        file.writelines(part.encode() for part in parts)
 
 
 FORMATS: dict[str, Callable[[Iterable[RequestRecord]], Iterator[str]]] = {

@@ -1,10 +1,15 @@
-"""The history's file: how much of it is in use, and giving back what is not. On PostgreSQL the server does that."""
+"""The history's SQLite file: how much of it is in use, and giving back what is not.
+
+On PostgreSQL there is no such file, and the server keeps free room for the next rows: see analytics/postgres_size.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from django.db import connections
+
+from analytics.postgres_size import rewrite_tables
 
 STEP_PAGES = 1000
 SPARE_PAGES = 2000
@@ -40,10 +45,15 @@ def give_back_pages(pause: Callable[[], bool]) -> int:
 
 
 def rewrite_file() -> None:
-    """Write the whole file anew, without gaps; from then on it can shrink. Nothing else is written meanwhile."""
+    """Write the whole file anew, without gaps; from then on it can shrink. Nothing else is written meanwhile.
+
+    On PostgreSQL the same for the tables: what was free goes back to the file system.
+    """
+    if connections["history"].vendor == "postgresql":
+        rewrite_tables()
+        return
     with connections["history"].cursor() as cursor:
-        if connections["history"].vendor == "sqlite":
-            cursor.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+        cursor.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
         cursor.execute("VACUUM")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from django.conf import settings
 
 from accounts.key_limits import key_limits
@@ -20,24 +17,18 @@ from accounts.pool import pool
 from accounts.pool_view import accounts_view
 from accounts.snapshot import Snapshot, keeper
 from accounts.spending import periods
+from analytics.notice_channels import Desktop, Outbox, Webhook
 from analytics.notices import Budget, Notice, Told, account_notices, budget_notices
-from backends.addresses import check_base_url
-from backends.errors import UpstreamError
-from backends.upstream import Deadlines, current_upstream
 
 logger = logging.getLogger("patchbay.notices")
 LOOK_SECONDS = 5.0
-PAUSES = (1.0, 10.0)  # before the second and the third try
-_HEADERS = [(b"content-type", b"application/json"), (b"user-agent", b"patchbay")]
-_DEADLINES = Deadlines(5.0, 10.0, 10.0)
 
 
 @dataclass
 class Notifier:
-    """Looks every few seconds, and tells what is new. `url` may hold a secret, so it is never logged."""
+    """Looks every few seconds, and tells what is new to all channels at the same time."""
 
-    url: str
-    desktop: bool
+    channels: list[Outbox]
     low: float
     share: float
     told: Told = field(default_factory=Told)
@@ -45,24 +36,26 @@ class Notifier:
     @classmethod
     def from_settings(cls) -> Notifier:
         """As configured: see PATCHBAY_NOTIFY_* in docs/settings.md."""
-        return cls(
-            settings.PATCHBAY_NOTIFY_URL,
-            settings.PATCHBAY_NOTIFY_DESKTOP,
-            settings.PATCHBAY_NOTIFY_HEADROOM / 100,
-            settings.PATCHBAY_NOTIFY_BUDGET / 100,
-        )
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether there is anybody to tell."""
-        return bool(self.url or self.desktop)
+        channels = [Outbox(Desktop())] if settings.PATCHBAY_NOTIFY_DESKTOP else []
+        if settings.PATCHBAY_NOTIFY_URL:
+            channels.append(Outbox(Webhook(settings.PATCHBAY_NOTIFY_URL)))
+        headroom, budget = settings.PATCHBAY_NOTIFY_HEADROOM, settings.PATCHBAY_NOTIFY_BUDGET
+        return cls(channels, headroom / 100, budget / 100)
 
     async def keep(self) -> None:
         """Runs as long as the server; ends at once where nobody wants to be told."""
-        while self.is_wanted:
+        if not self.channels:
+            return
+        async with asyncio.TaskGroup() as group:
+            for channel in self.channels:
+                group.create_task(channel.keep())
+            await self._look()
+
+    async def _look(self) -> None:
+        while True:
             try:
                 for notice in self.news():
-                    await self.tell(notice)
+                    self.tell(notice)
             except Exception:  # a broken look must not end the next ones
                 logger.exception("Looking for something to tell failed.")
             await asyncio.sleep(LOOK_SECONDS)
@@ -74,39 +67,11 @@ class Notifier:
         due += budget_notices([*_account_budgets(snapshot), *_key_budgets(snapshot)], self.share)
         return self.told.news(due, time.monotonic())
 
-    async def tell(self, notice: Notice) -> None:
-        """To whoever is configured, and to the log."""
+    def tell(self, notice: Notice) -> None:
+        """To the log now, and to whoever is configured as soon as they take it."""
         logger.warning("%s", notice.text)
-        if self.desktop:
-            await _show(notice.text)
-        if self.url:
-            await self._post(notice)
-
-    async def _post(self, notice: Notice) -> None:
-        for pause in (0.0, *PAUSES):
-            await asyncio.sleep(pause)
-            failure = await self._try(msgspec.json.encode(notice.as_dict()))
-            if not failure:
-                return
-        logger.error("The address in PATCHBAY_NOTIFY_URL does not take notices: %s. Check it.", failure)
-
-    async def _try(self, body: bytes) -> str:
-        """What went wrong; empty when it was taken."""
-        address, _, query = self.url.partition("?")
-        try:
-            response = await current_upstream().send(
-                method="POST",
-                base=check_base_url(address),
-                path="",
-                query=query.encode(),
-                headers=_HEADERS,
-                body=body,
-                deadlines=_DEADLINES,
-            )
-        except UpstreamError as exc:
-            return exc.code
-        response.close()
-        return "" if 200 <= response.status < 300 else f"it answered {response.status}"
+        for channel in self.channels:
+            channel.put(notice)
 
 
 def _account_budgets(snapshot: Snapshot) -> Iterator[Budget]:
@@ -136,23 +101,3 @@ def _named(period: Period, today: datetime) -> str:
     if period is Period.WEEK:
         return f"the week of {today - timedelta(days=today.weekday()):%Y-%m-%d}"
     return f"{today:%Y-%m}" if period is Period.MONTH else f"{today:%Y-%m-%d}"
-
-
-async def _show(text: str) -> None:
-    """A notification of the desktop, where there is a program for it. The text holds no secret."""
-    command = _desktop_command(text)
-    if command is None:
-        logger.warning("PATCHBAY_NOTIFY_DESKTOP is on, but neither notify-send nor osascript is installed.")
-        return
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    await process.wait()
-
-
-def _desktop_command(text: str) -> list[str] | None:
-    if sys.platform == "darwin" and (program := shutil.which("osascript")):
-        script = 'on run words\ndisplay notification (item 1 of words) with title "Patchbay"\nend run'
-        return [program, "-e", script, text]
-    program = shutil.which("notify-send")
-    return [program, "--app-name=Patchbay", "--", "Patchbay", text] if program else None

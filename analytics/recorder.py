@@ -4,43 +4,45 @@ Rule: the hot path never waits. `record()` appends to a queue in memory; the wri
 most every 250 ms and writes it in one transaction. When the database cannot take rows, they go to the spool
 (`analytics/spool.py`) and from there to the database as soon as it takes rows again, in this process or the next.
 What the spool cannot take either stays in the queue, up to its bound; beyond it the newest are counted as dropped.
+What is in the queue is in the journal as well (`analytics/journal.py`), for the start after a kill.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import itemgetter
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
 from accounts.snapshot import keeper
-from analytics.draft_rows import Row, attempt_row, record_row
+from analytics.draft_rows import Row
 from analytics.drafts import RecordDraft
+from analytics.journal import Journal
 from analytics.models import Attempt, RequestRecord
-from analytics.rollup_store import Facets, adapted, add, add_facets, behind, guard, rebuild_day
+from analytics.refusal import is_busy, is_unavailable
+from analytics.rollup_store import Facets, add, add_facets, behind, guard, rebuild_day
 from analytics.rollups import aggregate
-from analytics.spool import Spool, Stored
+from analytics.spool import Spool, Stored, stored_row
 from backends.prices import NO_PRICES, PriceBook
 
 logger = logging.getLogger("patchbay.history")
 
 BATCH_ROWS = 500
 BATCH_SECONDS = 0.2
-WAKE_ROWS = 64  # so many are worth a transaction at once: a crash under load takes no more than about these
+WAKE_ROWS = 256  # so many are worth a transaction at once; small ones write the same pages again and again
 QUEUE_ROWS = 10_000
-BUSY_MS = 250  # how long the writer waits for SQLite's lock before it spools: what a crash could take is bounded by it
+BUSY_MS = 250  # how long the writer waits for a lock before it spools
 AGAIN_SECONDS = 1.0  # between two tries at a database that refuses
 PATIENCE_SECONDS = 5.0  # a lock that is held no longer is nobody's trouble
-UNDEFINED_TABLE = "42P01"  # PostgreSQL's word for it; SQLite's is an OperationalError as well
 
 
 @dataclass
@@ -54,12 +56,14 @@ class Recorder:
     on_written: Callable[[list[RecordDraft]], None] | None = None
     queue_rows: int = QUEUE_ROWS
     spool: Spool | None = None
+    journal: Journal | None = None
     taken: int = 0
     dropped: int = 0
     is_stuck: bool = False
     _facets: Facets = field(default_factory=Facets)
     _behind: Iterator[date] | None = None
     _queue: deque[RecordDraft] = field(default_factory=deque)
+    _stored: int = 0  # drafts that were let go
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
     _thread: threading.Thread | None = None
@@ -74,6 +78,8 @@ class Recorder:
             self.dropped += 1
             return
         self._queue.append(draft)
+        if self.journal is not None:
+            self.journal.note(draft)
         if len(self._queue) == WAKE_ROWS:
             self._wake.set()
 
@@ -87,6 +93,8 @@ class Recorder:
         self._stopping = False
         self._behind = behind()
         self.spool = self.spool or Spool(settings.PATCHBAY_HOME / "spool")
+        self.journal = Journal(self.spool.directory)
+        self.journal.open()
         self._wake.clear()
         self._thread = threading.Thread(target=self._write_loop, name="history-writer", daemon=True)
         self._thread.start()
@@ -116,8 +124,14 @@ class Recorder:
         """These are stored, in the database or in the spool."""
         for _ in batch:
             self._queue.popleft()
+        self._stored += len(batch)
+        self._turn_page()
         if self.on_written is not None:
             self.on_written(batch)
+
+    def _turn_page(self) -> None:
+        if self.journal is not None:
+            self.journal.advance(self._stored, self._queue)
 
     def _write_loop(self) -> None:
         if self.spool is not None:
@@ -129,6 +143,8 @@ class Recorder:
             self._turn()
         self._again_at = 0.0
         self._turn()
+        if self.journal is not None:
+            self.journal.close(all_stored=not self._queue)
         if self.spool is not None:
             self.spool.close()
         connections.close_all()
@@ -136,6 +152,7 @@ class Recorder:
     def _turn(self) -> None:
         """One look at the queue. Whatever is wrong with one batch, the writer goes on."""
         try:
+            self._turn_page()
             if time.monotonic() < self._again_at:
                 self._set_aside()
             elif self._be_brief() and self._catch_up() and self._drain():
@@ -146,13 +163,13 @@ class Recorder:
             logger.exception("The history's writer failed; it goes on.")
 
     def _be_brief(self) -> bool:
-        """Wait for SQLite's lock a moment only. False when the database is not to be had."""
+        """Wait for a lock a moment only. False when the database is not to be had."""
         if not self.waiting:
             return True
+        name = "PRAGMA busy_timeout" if connections["history"].vendor == "sqlite" else "SET lock_timeout"
         try:
-            if connections["history"].vendor == "sqlite":
-                with connections["history"].cursor() as cursor:
-                    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            with connections["history"].cursor() as cursor:
+                cursor.execute(f"{name} = {BUSY_MS}")
         except DatabaseError as exc:
             self._refusal = exc
             return False
@@ -170,7 +187,7 @@ class Recorder:
             if day is not None:
                 rebuild_day(day)
         except Exception as exc:  # whatever is wrong with old rows, new ones must be written
-            if isinstance(exc, DatabaseError) and _is_unavailable(exc):
+            if isinstance(exc, DatabaseError) and is_unavailable(exc):
                 self._behind = behind()
                 self._refusal = exc
                 return False
@@ -185,7 +202,7 @@ class Recorder:
         while self._queue:
             if not self.flush():
                 return False
-        return self.spool is None or self.spool.replay(self._write)
+        return self.spool is None or self.spool.replay(self._write, self.prices())
 
     def _recovered(self) -> None:
         if self.is_stuck:
@@ -201,7 +218,7 @@ class Recorder:
         self._again_at = now + AGAIN_SECONDS
         self._refused_at = now if self._refused_at is None else self._refused_at
         self._set_aside()
-        if not self.is_stuck and (not _is_busy(self._refusal) or now - self._refused_at >= PATIENCE_SECONDS):
+        if not self.is_stuck and (not is_busy(self._refusal) or now - self._refused_at >= PATIENCE_SECONDS):
             logger.error("The history database takes no rows now (%s); they are spooled.", self._refusal)
             self.is_stuck = True
 
@@ -219,8 +236,7 @@ class Recorder:
         rows = []
         for draft in batch:
             try:
-                attempts = [attempt_row(draft.id, n, a) for n, a in enumerate(draft.attempts, start=1)]
-                rows.append((record_row(draft, prices), attempts))
+                rows.append(stored_row(draft, prices))
             except Exception:  # whatever it holds, the others are to be written
                 logger.exception("History row %s cannot be made and is left out.", draft.id)
         return rows
@@ -230,7 +246,7 @@ class Recorder:
         try:
             self._insert(batch)
         except DatabaseError as exc:
-            if _is_unavailable(exc):
+            if is_unavailable(exc):
                 self._refusal = exc
                 return False
             return self._write_one_by_one(batch)
@@ -243,7 +259,7 @@ class Recorder:
             try:
                 self._insert([stored])
             except (DatabaseError, ValueError, OverflowError) as exc:
-                if isinstance(exc, DatabaseError) and _is_unavailable(exc):
+                if isinstance(exc, DatabaseError) and is_unavailable(exc):
                     self._refusal = exc
                     return False
                 logger.exception("History row %s cannot be stored and is left out.", stored[0]["id"])
@@ -268,19 +284,6 @@ class Recorder:
         self._facets.done(facets)
 
 
-def _is_unavailable(exc: DatabaseError) -> bool:
-    """Locked, full, read-only, gone, damaged: worth trying again with the same rows.
-
-    SQLite tells of a damaged file with the plain class, which no fault of a row has.
-    """
-    return isinstance(exc, OperationalError | InterfaceError) or type(exc) is DatabaseError
-
-
-def _is_busy(exc: DatabaseError | None) -> bool:
-    code = getattr(exc.__cause__, "sqlite_errorcode", 0) if exc else 0
-    return code & 0xFF == sqlite3.SQLITE_BUSY
-
-
 def insert_rows(cursor: CursorWrapper, model: type[Model], rows: list[Row]) -> None:
     """One prepared statement for all rows: a third of what building model instances and their SQL costs."""
     if not rows:
@@ -291,8 +294,8 @@ def insert_rows(cursor: CursorWrapper, model: type[Model], rows: list[Row]) -> N
     marks = ", ".join(["%s"] * len(columns))
     table = operations.quote_name(model._meta.db_table)
     statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    values = ([row[column] for column in columns] for row in rows)
-    cursor.executemany(statement, [[adapted(v) if type(v) is datetime else v for v in row] for row in values])
+    values, adapt = map(itemgetter(*columns), rows), operations.adapt_datetimefield_value
+    cursor.executemany(statement, [[adapt(v) if type(v) is datetime else v for v in row] for row in values])
 
 
 recorder = Recorder(prices=lambda: keeper.current.prices)

@@ -32,6 +32,7 @@ from analytics.models import (
     UsageHour,
     WindowSample,
 )
+from analytics.postgres_size import record_bytes, rows_bytes
 
 logger = logging.getLogger("patchbay.history")
 
@@ -98,7 +99,7 @@ def prune(limits: Limits, now: datetime, pause: Pause = lambda: False) -> Pruned
     before = limits.oldest(now)
     gone.records += _drop_all(lambda: _drop_records(_older_records(before)), pause)
     if excess := over_size(limits):
-        gone.records += _shrink((file_bytes() or 0) - excess, pause)
+        gone.records += _shrink(excess, pause)
     floor = RequestRecord.objects.aggregate(at=Min("started_at"))["at"] or before
     gone.bodies += _drop_all(lambda: drop_old_bodies(max(before, floor), older_by=TOUCH), pause)
     gone.bodies += keep_budget(limits.body_bytes)
@@ -124,19 +125,25 @@ def due(limits: Limits, now: datetime) -> Pruned:
 def over_size(limits: Limits) -> int:
     """Bytes by which records and sums are over their limit; bodies have one of their own."""
     taken = file_bytes()
-    return 0 if taken is None else max(0, taken - used_bytes() - limits.record_bytes)
+    counted = rows_bytes() if taken is None else taken - used_bytes()
+    return max(0, counted - limits.record_bytes)
 
 
 def _older_records(before: datetime) -> QuerySet[RequestRecord]:
     return RequestRecord.objects.filter(started_at__lt=before)
 
 
-def _shrink(size: int, pause: Pause) -> int:
-    """The oldest records go until the file has this size."""
+def _shrink(excess: int, pause: Pause) -> int:
+    """The oldest records go until the file is smaller by this, or as many as hold so much where there is no file."""
+    before = file_bytes()
+    left = excess // record_bytes() + 1 if before is None else 0
 
     def drop() -> int:
-        too_large = (file_bytes() or 0) > size
-        return _drop_records(RequestRecord.objects.all()) if too_large else 0
+        nonlocal left
+        too_large = left > 0 if before is None else before - (file_bytes() or 0) < excess
+        count = _drop_records(RequestRecord.objects.all()) if too_large else 0
+        left -= count
+        return count
 
     return _drop_all(drop, pause)
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 
 from django.db import connections, transaction
@@ -155,6 +156,7 @@ def _table(model: type[Model]) -> str:
     return _quoted(model._meta.db_table)
 
 
+@cache
 def _quoted(name: str) -> str:
     return connections[ALIAS].ops.quote_name(name)
 

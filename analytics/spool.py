@@ -21,8 +21,12 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from analytics.draft_rows import Row
+from analytics.draft_rows import Row, attempt_row, record_row
+from analytics.drafts import RecordDraft
+from analytics.journal import PATTERN as JOURNALS
+from analytics.journal import draft_of
 from analytics.models import Attempt, RequestRecord
+from backends.prices import NO_PRICES, PriceBook
 
 logger = logging.getLogger("patchbay.history")
 
@@ -101,16 +105,19 @@ class Spool:
         return True
 
     def adopt(self) -> None:
-        """Take over what processes left that are no more."""
+        """Take over what processes left that are no more: their spools, and their journals."""
         held = {file.path for file in self._files}
-        for path in sorted(self.directory.glob(PATTERN)):
+        for path in sorted([*self.directory.glob(PATTERN), *self.directory.glob(JOURNALS)]):
             if path not in held and (file := _take_over(path)) is not None:
                 self._files.append(file)
 
-    def replay(self, store: Store) -> bool:
-        """Give all records to `store`, oldest file first, and remove what is done. False as soon as it refuses."""
+    def replay(self, store: Store, prices: PriceBook = NO_PRICES) -> bool:
+        """Give all records to `store`, oldest file first, and remove what is done. False as soon as it refuses.
+
+        `prices`: the operator's, for records that are only in a journal.
+        """
         for file in list(self._files):
-            if not _replayed(file, store):
+            if not _replayed(file, store, prices):
                 return False
             self._files.remove(file)
             if file is self._own:
@@ -152,10 +159,16 @@ def _take_over(path: Path) -> _File | None:
     return _File(path, handle, os.fstat(handle).st_size, lines)
 
 
-def _replayed(file: _File, store: Store) -> bool:
+def stored_row(draft: RecordDraft, prices: PriceBook) -> Stored:
+    """What is kept of a finished request."""
+    attempts = [attempt_row(draft.id, n, a) for n, a in enumerate(draft.attempts, start=1)]
+    return record_row(draft, prices), attempts
+
+
+def _replayed(file: _File, store: Store, prices: PriceBook) -> bool:
     lost = 0
     for lines, end in file.batches():
-        rows = [row for line in lines if (row := _row_of(line)) is not None]
+        rows = [row for line in lines if (row := _row_of(line, prices)) is not None]
         if rows and not store(rows):
             return False
         lost += len(lines) - len(rows)
@@ -174,14 +187,16 @@ def _line_of(rows: Stored) -> bytes:
         return b""
 
 
-def _row_of(line: bytes) -> Stored | None:
-    """None for a line that was cut short, or is no record."""
+def _row_of(line: bytes, prices: PriceBook) -> Stored | None:
+    """None for a line that was cut short, or is no record. A journal's lines are objects, a spool's arrays."""
     try:
+        if line.startswith(b"{"):
+            return stored_row(draft_of(line), prices)
         record, attempts = msgspec.json.decode(line, type=tuple[dict[str, Any], list[dict[str, Any]]])
         if not record["id"]:
             return None
         return _columns(RequestRecord, record), [_columns(Attempt, attempt) for attempt in attempts]
-    except (msgspec.MsgspecError, ValidationError, KeyError, TypeError, ValueError):
+    except (msgspec.MsgspecError, ValidationError, KeyError, TypeError, ValueError, ArithmeticError):
         return None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from analytics.drafts import Outcome
 from analytics.latency import percentile
 from analytics.models import RequestRecord, SessionRow
-from analytics.usage_sums import COUNTERS, Dimension, Sums, floor_day, latency_counts, sums
+from analytics.usage_sums import COUNTERS, Dimension, Sums, day_of, latency_counts, session_sums, sums
 
 DIMENSIONS: tuple[Dimension, ...] = ("backend", "account", "key", "model")
 MOST_MINUTES = 525_600  # a year
@@ -92,7 +92,7 @@ class Older:
 
 def all_time(now: datetime, older: Older) -> tuple[Totals, Groups]:
     """Everything that is still known, and its requests by account. Four queries at most, as a rule two."""
-    today = floor_day(now)
+    today = day_of(now)
     older.read(today)
     found = [*older.sums, *sums(today, by=("account",))]
     counts = Counter(older.counts) + Counter(latency_counts(today))
@@ -172,19 +172,4 @@ def session_groups(minutes: int, now: datetime) -> Groups:
     Their durations are not added up, and reasoning is not kept apart.
     """
     rows = SessionRow.objects.filter(last_at__gte=now - timedelta(minutes=minutes))
-    return {row.id: _session_sums(row) for row in rows.order_by("-requests", "id")[:MOST_SESSIONS]}
-
-
-def _session_sums(row: SessionRow) -> Sums:
-    return Sums(
-        (row.id,),
-        requests=row.requests,
-        errors=row.errors,
-        priced=row.priced,
-        unpriced=row.unpriced,
-        fresh_input_tokens=row.fresh_input_tokens,
-        cache_read_tokens=row.cache_read_tokens,
-        cache_write_tokens=row.cache_write_tokens,
-        output_tokens=row.output_tokens,
-        spent=row.cost,
-    )
+    return {row.id: session_sums(row) for row in rows.order_by("-requests", "id")[:MOST_SESSIONS]}

@@ -1,4 +1,4 @@
-"""Counts of what happened since the process started, for `/metrics`. Plain numbers: a request adds a few microseconds.
+"""Counts of what happened since the start, for `/metrics`. Plain numbers: a request adds a few microseconds.
 
 Rule: written and read in the event loop's thread only. Names are the operator's own (backends, accounts) or ours;
 of models only those that an upstream has answered for, at most 200, the rest is `other`. No client's text is a label.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft
 from analytics.recorder import recorder
@@ -31,12 +33,18 @@ class Histogram:
     total: float = 0.0
 
     def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float) -> None:
         """Count one observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def add(self, other: Histogram) -> None:
+        """Those of another, unless another version has counted them by other bounds."""
+        if other.bounds == self.bounds:
+            self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+            self.total += other.total
 
 
 class Histograms(dict[Labels, Histogram]):
@@ -49,6 +57,24 @@ class Histograms(dict[Labels, Histogram]):
     def __missing__(self, labels: Labels) -> Histogram:
         found = self[labels] = Histogram(self.bounds)
         return found
+
+    def add(self, others: dict[Labels, Histogram]) -> None:
+        """Those of another process."""
+        for labels, histogram in others.items():
+            self[labels].add(histogram)
+
+
+class Counts(Struct, frozen=True, array_like=True):
+    """The numbers of `Tallies`, as other processes read them."""
+
+    requests: dict[Labels, int]
+    attempts: dict[Labels, int]
+    tokens: dict[Labels, int]
+    dropped: int
+    failovers: dict[str, int]
+    durations: dict[Labels, Histogram]
+    ttfts: dict[Labels, Histogram]
+    overheads: dict[Labels, Histogram]
 
 
 @dataclass
@@ -65,7 +91,7 @@ class Tallies:
     durations: Histograms = field(default_factory=lambda: Histograms(DURATION_SECONDS))
     ttfts: Histograms = field(default_factory=lambda: Histograms(TTFT_SECONDS))
     overheads: Histograms = field(default_factory=lambda: Histograms(OVERHEAD_SECONDS))
-    _models: set[str] = field(default_factory=set)
+    _models: dict[str, str] = field(default_factory=dict)  # the label of each that has one
     _outcomes: set[str] = field(default_factory=set)
 
     def count(self, draft: RecordDraft) -> None:
@@ -88,6 +114,26 @@ class Tallies:
         if draft.overhead_ms is not None:
             self.overheads[where].observe(draft.overhead_ms / 1000)
         self._count_tokens(draft)
+
+    def counts(self) -> Counts:
+        """As they are, not a copy."""
+        return Counts(
+            *(self.requests, self.attempts, self.tokens, self.dropped),
+            *(self.failovers, self.durations, self.ttfts, self.overheads),
+        )
+
+    def add(self, counts: Counts) -> None:
+        """What another process has counted. Its models and outcomes have a label here as well."""
+        self.requests.update(counts.requests)
+        self.attempts.update(counts.attempts)
+        self.tokens.update(counts.tokens)
+        self.dropped += counts.dropped
+        self.failovers.update(counts.failovers)
+        self.durations.add(counts.durations)
+        self.ttfts.add(counts.ttfts)
+        self.overheads.add(counts.overheads)
+        self._models.update((model, model) for _, model, _ in counts.tokens if model != OTHER)
+        self._outcomes.update(outcome for _, _, outcome, _ in counts.attempts if outcome != OTHER)
 
     def _count_attempt(self, attempt: AttemptDraft) -> None:
         outcome = attempt.outcome or NONE
@@ -119,8 +165,9 @@ class Tallies:
         if name not in self._models:
             if draft.outcome is not Outcome.OK or len(self._models) >= MOST_MODELS:
                 return OTHER
-            self._models.add(name)
-        return name
+            label = name.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
+            self._models[name] = label
+        return self._models[name]
 
 
 _CLASSES = {number: f"{number}xx" for number in range(1, 6)}

@@ -16,9 +16,10 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from analytics.drafts import Outcome
-from analytics.models import LatencyHour, RequestRecord, UsageDay, UsageHour
+from analytics.models import LatencyHour, RequestRecord, SessionRow, UsageDay, UsageHour
 from analytics.pricing import CostSource
 from analytics.queries import FAILED
+from analytics.rollups import hour_of
 
 Dimension = Literal["backend", "account", "key", "model"]
 Step = Literal["hour", "day"]
@@ -140,9 +141,26 @@ def latency_counts(
 
     `metric`: "duration" or "ttft". Rejected requests do not count. One query.
     """
-    low, high = floor_hour(since), until or _FAR
+    low, high = hour_of(since), until or _FAR
     rows = LatencyHour.objects.filter(hour__gte=low, hour__lt=high, metric=metric)
     return dict(rows.order_by().values_list("bucket").annotate(counted=Sum("count")))
+
+
+def session_sums(row: SessionRow) -> Sums:
+    """The sums of a session, under its id."""
+    return Sums(
+        (row.id,),
+        row.last_at,
+        requests=row.requests,
+        errors=row.errors,
+        priced=row.priced,
+        unpriced=row.unpriced,
+        fresh_input_tokens=row.fresh_input_tokens,
+        cache_read_tokens=row.cache_read_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        output_tokens=row.output_tokens,
+        spent=row.cost,
+    )
 
 
 # --- a span in whole days, whole hours, and what is left -----------------------------------------------------
@@ -152,20 +170,15 @@ _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 Rows = QuerySet[Any, Any]
 
 
-def floor_hour(moment: datetime) -> datetime:
-    """The beginning of its hour, in UTC."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def floor_day(moment: datetime) -> datetime:
+def day_of(moment: datetime) -> datetime:
     """The beginning of its day, in UTC."""
-    return floor_hour(moment).replace(hour=0)
+    return hour_of(moment).replace(hour=0)
 
 
 def _pieces(since: datetime, until: datetime | None) -> Iterator[Rows]:
     """Rows that cover the span without overlap. All of today is before now, so without `until` it counts as whole."""
-    end = until or floor_day(timezone.now()) + _DAY
-    first, last = _ceil(since, floor_hour(since), _HOUR), floor_hour(end)
+    end = until or day_of(timezone.now()) + _DAY
+    first, last = _ceil(since, hour_of(since), _HOUR), hour_of(end)
     if first >= last:
         yield RequestRecord.objects.filter(started_at__gte=since, started_at__lt=end)
         return
@@ -176,7 +189,7 @@ def _pieces(since: datetime, until: datetime | None) -> Iterator[Rows]:
         edges |= Q(started_at__gte=last, started_at__lt=end)
     if edges:
         yield RequestRecord.objects.filter(edges)
-    first_day, last_day = _ceil(first, floor_day(first), _DAY), floor_day(last)
+    first_day, last_day = _ceil(first, day_of(first), _DAY), day_of(last)
     if first_day >= last_day:
         yield UsageHour.objects.filter(hour__gte=first, hour__lt=last)
         return
@@ -191,7 +204,7 @@ def _ceil(moment: datetime, floor: datetime, step: timedelta) -> datetime:
 
 
 def _hours(since: datetime, until: datetime | None) -> Rows:
-    return UsageHour.objects.filter(hour__gte=floor_hour(since), hour__lt=until or _FAR)
+    return UsageHour.objects.filter(hour__gte=hour_of(since), hour__lt=until or _FAR)
 
 
 def _days(since: datetime, until: datetime | None) -> Rows:

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from backends.django_types import ModelAdmin, ModelForm
+from backends.forms import ReadField
 from backends.models import RequestTemplate
 from backends.presets import PRESETS
 from backends.services import ServiceError
@@ -45,7 +46,7 @@ SPEC_HELP = (
 )
 
 
-class SpecField(forms.CharField):
+class SpecField(ReadField):
     """A template as indented JSON; cleaned, it is the template as it is stored."""
 
     widget = forms.Textarea(attrs={"rows": 24, "cols": 100, "spellcheck": "false", "autocomplete": "off"})
@@ -67,13 +68,6 @@ class SpecField(forms.CharField):
 
     def run_validators(self, value: Any) -> None:
         """Everything has been checked."""
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether they differ, whatever their layout; what cannot be read differs."""
-        try:
-            return bool((initial or {}) != self.to_python(data))
-        except ValidationError:
-            return True
 
 
 class TemplateForm(ModelForm):

@@ -15,7 +15,18 @@ from backends.services import ServiceError, refuse_own_address
 GLOBS_HELP = "One a line, such as gpt-* or o3. Empty: every model."
 
 
-class GlobsField(forms.CharField):
+class ReadField(forms.CharField):
+    """A text that `to_python` reads into something else: what counts is what it says, whatever its layout."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether the two mean something else; what cannot be read does."""
+        try:
+            return bool((initial or self.to_python("")) != self.to_python(data))
+        except ValidationError:
+            return True
+
+
+class GlobsField(ReadField):
     """A list of globs, typed one a line or with commas."""
 
     widget = forms.Textarea(attrs={"rows": 3, "cols": 40, "spellcheck": "false"})
@@ -28,10 +39,6 @@ class GlobsField(forms.CharField):
         """Lines as a list."""
         text = value if isinstance(value, str) else ""
         return [part.strip() for part in text.replace(",", "\n").splitlines() if part.strip()]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the list differs, whatever its layout."""
-        return bool((initial or []) != self.to_python(data))
 
 
 class BackendForm(ModelForm):

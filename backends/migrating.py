@@ -11,7 +11,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from backends.services import ServiceError
@@ -26,8 +26,8 @@ OUR_APPS = {"backends", "accounts", "analytics"}
 def migrate_if_needed() -> bool:
     """Apply what is missing in any database; True if anything was. One process works, the others wait for it.
 
-    Raises ServiceError for a database that cannot be read or that a newer Patchbay has changed, and for one database
-    given for both.
+    Raises ServiceError for a database that cannot be read or that a newer Patchbay has changed, for one database given
+    for both, and when a migration fails: SQLite's files are then as they were.
     """
     _check_apart()
     for alias in connections:
@@ -35,10 +35,41 @@ def migrate_if_needed() -> bool:
     if not any(_is_pending(alias) for alias in connections):
         return False
     with _one_at_a_time():
-        for alias in connections:
-            if _is_pending(alias):
-                call_command("migrate", database=alias, verbosity=0, interactive=False, skip_checks=True)
+        _migrate([alias for alias in connections if _is_pending(alias)])
     return True
+
+
+def _migrate(aliases: list[str]) -> None:
+    """All migrations of all files or none; on PostgreSQL each by itself."""
+    try:
+        with ExitStack() as held:
+            for alias in aliases:
+                if connections[alias].vendor == "sqlite":
+                    held.enter_context(_all_or_nothing(alias))
+            for alias in aliases:
+                call_command("migrate", database=alias, verbosity=0, interactive=False, skip_checks=True)
+    except ServiceError:
+        raise
+    except Exception as exc:  # whatever a migration stumbles over
+        raise ServiceError(
+            f"The databases cannot be brought up to this version ({_briefly(exc)}). What was begun was taken back."
+            " Start the version before again; `python manage.py doctor` and the maintainers can tell more."
+        ) from exc
+
+
+@contextmanager
+def _all_or_nothing(alias: str) -> Iterator[None]:
+    """One transaction. SQLite makes a table anew to change it, for which its foreign keys must not be watched.
+
+    That they hold is checked by each migration; watching begins again after the transaction.
+    """
+    connection = connections[alias]
+    connection.disable_constraint_checking()
+    try:
+        with transaction.atomic(using=alias):
+            yield
+    finally:
+        connection.enable_constraint_checking()
 
 
 def _check_apart() -> None:
@@ -60,7 +91,7 @@ def _check_readable(alias: str) -> None:
             found = cursor.fetchone()[0]
             MigrationRecorder(connections[alias]).applied_migrations()
     except DatabaseError as exc:
-        found = str(exc).strip().partition("\n")[0]
+        found = _briefly(exc)
     if found not in (1, "ok"):
         name = connections[alias].settings_dict["NAME"]
         raise ServiceError(
@@ -68,6 +99,10 @@ def _check_readable(alias: str) -> None:
             " with `python manage.py restore ARCHIVE`, or move the history's file away to begin a new one; if it cannot"
             " be reached, see to that and start again."
         )
+
+
+def _briefly(exc: Exception) -> str:
+    return str(exc).strip().partition("\n")[0]
 
 
 def _is_pending(alias: str) -> bool:
@@ -109,11 +144,17 @@ def _one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def _alone_in(alias: str) -> Iterator[None]:
-    """The server frees the lock when the connection ends, so that a killed process blocks nobody."""
+    """The server frees the lock when the connection ends, so that a killed process blocks nobody.
+
+    Who migrates takes as long as it takes, so here locks are waited for without an end.
+    """
     with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', false)")
+        usual = cursor.fetchone()[0]
         cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK_NUMBER])
     try:
         yield
     finally:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK_NUMBER])
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [usual])

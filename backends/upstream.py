@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 import httpx2 as httpx
+import msgspec
 
 from backends.addresses import BadBaseUrl, BaseUrl, check_base_url
 from backends.errors import AddressRefused, TooLarge
@@ -22,15 +22,12 @@ from backends.http1.request import Deadlines, build_request
 
 __all__ = ["Deadlines", "PoolTransport", "Upstream", "UpstreamResponse", "current_upstream"]
 
-_CALL = (
-    "patchbay"  # the request extension that carries a _Call, the response extension that carries the Exchange
-)
+_CALL = "patchbay"  # the request extension that carries a _Call
 
 _TURNS_TO_CLOSE = 4  # of the event loop, until the sockets are closed, also those below TLS
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     base: BaseUrl
     deadlines: Deadlines
     headers: Sequence[tuple[bytes, bytes]] | None = None  # as they are to go out; None: those of the request
@@ -68,6 +65,16 @@ class PoolTransport(httpx.AsyncBaseTransport):
         self.pool = pool or ConnectionPool()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        exchange = await self.exchange(request)
+        return httpx.Response(
+            exchange.status,
+            headers=exchange.headers,
+            stream=_ResponseBody(exchange),
+            extensions={"http_version": b"HTTP/1.1"},
+        )
+
+    async def exchange(self, request: httpx.Request) -> Exchange:
+        """The same, without a response around it."""
         call = request.extensions.get(_CALL) or _call_of(request)
         target = request.extensions.get("target") or request.url.raw_path
         stream = request.stream
@@ -79,13 +86,7 @@ class PoolTransport(httpx.AsyncBaseTransport):
             request.headers.raw if call.headers is None else call.headers,
             body,
         )
-        exchange = await self.pool.send(call.base, message, call.deadlines)
-        return httpx.Response(
-            exchange.status,
-            headers=exchange.headers if call.headers is None else None,  # ours are read from the exchange
-            stream=_ResponseBody(exchange),
-            extensions={"http_version": b"HTTP/1.1", _CALL: exchange},
-        )
+        return await self.pool.send(call.base, message, call.deadlines)
 
     async def aclose(self) -> None:
         self.pool.close()
@@ -163,8 +164,7 @@ class Upstream:
                 "target": target + b"?" + query if query else target,
             },
         )
-        response = await self.transport.handle_async_request(request)
-        exchange: Exchange = response.extensions[_CALL]
+        exchange = await self.transport.exchange(request)
         try:
             return UpstreamResponse(exchange)
         except BaseException:

@@ -19,11 +19,19 @@ from bench.peers import ClaudeCodeRouter, LiteLLM, Portkey
 from bench.process import Cores
 from bench.report import OURS, render
 from bench.scenarios import SCENARIOS
-from bench.subjects import Nginx, Patchbay, PatchbayUvicorn, Subject
+from bench.subjects import Nginx, Patchbay, PatchbayGranian, PatchbayUvicorn, Subject
 from bench.targets import checks
 
 HERE = Path(__file__).resolve().parent
-SUBJECTS: tuple[type[Subject], ...] = (Nginx, Patchbay, PatchbayUvicorn, Portkey, ClaudeCodeRouter, LiteLLM)
+SUBJECTS: tuple[type[Subject], ...] = (
+    Nginx,
+    Patchbay,
+    PatchbayUvicorn,
+    PatchbayGranian,
+    Portkey,
+    ClaudeCodeRouter,
+    LiteLLM,
+)
 QUICK_ROUNDS, ROUNDS = 3, 7
 QUICK = [Nginx.name, Patchbay.name]
 
@@ -64,7 +72,7 @@ def main() -> int:
             "alone": only_ours,
         },
     )
-    return _verdict(reports)
+    return _verdict(reports, only_ours)
 
 
 def _measure(bench: Bench, subjects: Sequence[Subject]) -> list[Report]:
@@ -85,12 +93,12 @@ def _write(folder: Path, data: dict[str, object]) -> None:
     say(f"written: {folder / 'RESULTS.md'}")
 
 
-def _verdict(reports: Sequence[Report]) -> int:
+def _verdict(reports: Sequence[Report], only_ours: dict[str, object]) -> int:
     """Print Patchbay's targets."""
     ours = next((report for report in reports if report.name == OURS), None)
     if ours is None:
         return 0
-    found = checks(asdict(ours))
+    found = checks([asdict(report) for report in reports], only_ours)
     for check in found:
         word = {True: "pass", False: "FAIL", None: "  - "}[check.passed]
         print(f"{word}  {check.title}: {check.measured} (target {check.limit})")

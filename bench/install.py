@@ -49,6 +49,16 @@ def python_package(folder: Path, package: str, pinned: str) -> Path:
     return binaries
 
 
+def python_folder(folder: Path, package: str, version: str) -> Path:
+    """A folder of modules for PYTHONPATH that holds `package`, for what must run beside our own modules."""
+    if _installed(folder) != version:
+        shutil.rmtree(folder, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--target", str(folder), f"{package}=={version}"])
+        _mark(folder, version)
+    return folder
+
+
 def node_package(folder: Path, package: str, version: str) -> Path:
     """The folder of an npm package."""
     if shutil.which("node") is None or shutil.which("npm") is None:

@@ -12,13 +12,13 @@ import argparse
 import asyncio
 import json
 import random
-import sqlite3
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backends.simulator import Entry, Journal
 from backends.wire.kinds import Kind
@@ -46,6 +46,7 @@ EXTRAS = ("", "cache=40:7:3", "think", "cache=900:0:0", "tool", "cache=0:64:0")
 FATES = (*["ok"] * 14, "cut", "cut", "cancel", "cancel", "failover", "refused", "blind")
 NOTHING = (0, 0, 0, 0, 0, 0)
 Buckets = tuple[int, ...]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class Books:
     failed_over: int = 0
 
 
-def compare(listed: Iterable[Job], entries: Iterable[Entry], rows: dict[str, sqlite3.Row]) -> Books:
+def compare(listed: Iterable[Job], entries: Iterable[Entry], rows: dict[str, Record]) -> Books:
     """Every record against the provider's entry of the same label."""
     books = Books(defaultdict(Counter), defaultdict(Counter), Counter(), [])
     served = {entry.model: entry for entry in entries if entry.status == 200}
@@ -210,27 +211,25 @@ def buckets(usage: Usage | None) -> Buckets:
     return (usage.fresh_input, usage.cache_read, *writes, usage.output, usage.reasoning)
 
 
-def read_rows(home: Path, count: int) -> dict[str, sqlite3.Row]:
+def read_rows(patchbay: Patchbay, count: int) -> dict[str, Record]:
     """The records by the model that was used, once there are `count`."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        with sqlite3.connect(home / "history.sqlite3", timeout=5) as database:
-            database.row_factory = sqlite3.Row
-            rows = database.execute("SELECT * FROM analytics_requestrecord").fetchall()
+        names, found = patchbay.table("history", "SELECT * FROM analytics_requestrecord")
+        rows = [dict(zip(names, row, strict=True)) for row in found]
         if len(rows) >= count or time.monotonic() > deadline:
             return {row["model_used"] or row["model_asked"].partition(":")[2]: row for row in rows}
         time.sleep(0.2)
 
 
-def kept(home: Path, table: str) -> tuple[int, ...]:
+def kept(patchbay: Patchbay, table: str) -> tuple[int, ...]:
     """The sums beside the records: requests, then SUMS."""
     names = ", ".join(f"SUM({name})" for name in ("requests", *SUMS))
-    with sqlite3.connect(home / "history.sqlite3", timeout=5) as database:
-        [row] = database.execute(f"SELECT {names} FROM {table}").fetchall()
+    [row] = patchbay.sql("history", f"SELECT {names} FROM {table}")
     return tuple(int(value or 0) for value in row)
 
 
-def sums_of(rows: Iterable[sqlite3.Row]) -> tuple[int, ...]:
+def sums_of(rows: Iterable[Record]) -> tuple[int, ...]:
     """The same, from the records."""
     total = [0] * 6
     for row in rows:
@@ -248,10 +247,10 @@ def run(count: int, home: Path | None = None) -> Books:
     with SimulatorThread(journal=journal) as upstream, Patchbay(SETTINGS, **place) as patchbay:
         furnish(patchbay, upstream.url)
         asyncio.run(send_all(patchbay.port, listed, upstream))
-        rows = read_rows(patchbay.home, count)
+        rows = read_rows(patchbay, count)
         books = compare(listed, list(upstream.journal), rows)
         for table in ("analytics_usagehour", "analytics_usageday"):
-            if (found := kept(patchbay.home, table)) != (wanted := sums_of(rows.values())):
+            if (found := kept(patchbay, table)) != (wanted := sums_of(rows.values())):
                 books.wrong.append(f"{table} has {found}, the records have {wanted}")
     return books
 

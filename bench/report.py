@@ -160,7 +160,7 @@ TABLES: Sequence[tuple[str, str, Sequence[Column]]] = (
 def render(data: Mapping[str, Any]) -> str:
     """The whole page."""
     subjects: Sequence[Data] = data["subjects"]
-    parts = [_HEAD, _facts(data), _failures(subjects), _target_table(subjects)]
+    parts = [_HEAD, _facts(data), _failures(subjects), _target_table(data)]
     parts += [_table(title, text, columns, subjects) for title, text, columns in TABLES]
     parts += [alone_page(data.get("alone", {})), _bottlenecks(subjects), _METHOD]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -188,12 +188,12 @@ def _failures(subjects: Sequence[Data]) -> str:
     return "## Failures and notes\n\n" + "\n".join(lines) if lines else ""
 
 
-def _target_table(subjects: Sequence[Data]) -> str:
-    ours = next((subject for subject in subjects if subject["name"] == OURS), None)
-    if ours is None:
+def _target_table(data: Mapping[str, Any]) -> str:
+    found = checks(data["subjects"], data.get("alone"))
+    if not found:
         return ""
     words = {True: "pass", False: "**FAIL**", None: "-"}
-    rows = [[c.title, c.limit, c.measured, words[c.passed]] for c in checks(ours)]
+    rows = [[c.title, c.limit, c.measured, words[c.passed]] for c in found]
     text = "The limits were set on one machine; on another, look at the ratios below."
     return f"## Patchbay's targets\n\n{text}\n\n" + table(["", "limit", "measured", ""], rows)
 

@@ -10,7 +10,12 @@ from bench.markdown import table
 
 def alone_page(found: Mapping[str, Any]) -> str:
     """The section; "" when nothing of it was run."""
-    parts = [_growth(found.get("growth")), _idle(found.get("idle")), _workers(found.get("workers"))]
+    parts = [
+        _growth(found.get("growth")),
+        _history(found.get("history")),
+        _idle(found.get("idle")),
+        _workers(found.get("workers")),
+    ]
     told = [part for part in parts if part]
     return "\n\n".join(["## Patchbay alone", *told]) if told else ""
 
@@ -33,6 +38,22 @@ def _growth(rows: Any) -> str:
     return f"{text}\n\n{table(heads, cells)}"
 
 
+def _history(rows: Any) -> str:
+    if not isinstance(rows, Sequence):
+        return _failure("The curve of the history", rows)
+    cells = [
+        [
+            f"{r['records']:,}",
+            f"{r['cpu_per_1000_requests']:.2f}",
+            f"{r['requests_per_s']:,.0f}",
+            f"{r['rss_mb']:.0f}",
+        ]
+        for r in rows
+    ]
+    text = "And with the history: 32 clients, a server started for each size."
+    return f"{text}\n\n{table(['records', 'CPU s per 1,000 requests', 'rq/s', 'memory, MB'], cells)}"
+
+
 def _idle(found: Any) -> str:
     if not found or "failure" in found:
         return _failure("Idle streams", found)
@@ -52,17 +73,35 @@ def _workers(found: Any) -> str:
             count,
             f"{row['requests_per_s']:,.0f}",
             f"{row['cpu_per_1000_requests']:.2f}",
+            f"{row['share_of_busiest']:.0%}",
             f"{row['helpers_busy']:.2f}",
         ]
         for count, row in (("1", one), ("2", two))
     ]
-    heads = ["workers", "rq/s", "CPU s per 1,000 requests", "cores used by upstream and clients"]
+    heads = [
+        "workers",
+        "rq/s",
+        "CPU s per 1,000 requests",
+        "CPU of the busiest",
+        "cores used by upstream and clients",
+    ]
     text = (
-        f"`runproxy --workers` over Redis, 64 clients, nothing pinned: {ratio:.2f}x the answers with the second worker."
-        " Upstream and load generator run on the same cores, so the figure is a lower bound unless the machine has"
-        " two cores to spare for them."
+        f"`runproxy --workers` over Redis, {found['clients']} clients: {ratio:.2f}x the answers with the second worker."
+        f" {_slices(found)}"
     )
     return f"{text}\n\n{table(heads, cells)}"
+
+
+def _slices(found: Mapping[str, Any]) -> str:
+    if not found.get("unlimited"):
+        return (
+            f"Each worker may use {found['slice']} % of a core, so that upstream and load generator, on the same cores,"
+            " are never short of them."
+        )
+    return (
+        f"The workers were not limited: {found['unlimited']}. Upstream and load generator took what they needed of the"
+        " same cores, so the figure is a lower bound unless the machine has two cores to spare for them."
+    )
 
 
 def _failure(what: str, found: Any) -> str:

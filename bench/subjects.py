@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.driver import PROJECT
-from bench.install import WORK, Unavailable, debian_program, run
+from bench.install import WORK, Unavailable, debian_program, python_folder, run
 from bench.jobs import Ask
 from bench.process import Launch, plain_environment
 
@@ -145,6 +145,27 @@ class PatchbayUvicorn(Patchbay):
             *server,
         ]
         return Launch(command, patchbay_environment(home, port), PROJECT)
+
+
+GRANIAN = "2.8.7"
+
+
+class PatchbayGranian(PatchbayUvicorn):
+    """The same ASGI application under a server whose HTTP side is written in Rust. Installed beside, never needed."""
+
+    name = "patchbay-granian"
+    title = "Patchbay under granian"
+
+    def install(self) -> str:
+        self._packages = python_folder(WORK / "granian", "granian", GRANIAN)
+        return f"{Patchbay.install(self)}, granian {GRANIAN}"
+
+    def empty(self, home: Path, port: int) -> Launch:
+        server = ["--interface", "asginl", "--loop", "uvloop", "--no-ws", "--log-level", "warning"]
+        place = ["--host", "127.0.0.1", "--port", str(port)]
+        environment = {**patchbay_environment(home, port), "PYTHONPATH": str(self._packages)}
+        command = [sys.executable, "-m", "granian", *server, *place, "router_site.asgi:application"]
+        return Launch(command, environment, PROJECT)
 
 
 def patchbay_environment(home: Path, port: int) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,14 @@ class Check:
     passed: bool | None
 
 
-def checks(patchbay: Data) -> list[Check]:
-    """All targets, in the order of the table."""
+def checks(subjects: Iterable[Data], alone: Mapping[str, Any] | None = None) -> list[Check]:
+    """All targets of Patchbay, in the order of the table; none where it was not measured. `alone`: bench/alone.py."""
+    named = {subject["name"]: subject for subject in subjects}
+    ours, floor = named.get("patchbay"), named.get("nginx")
+    return [*_loads(ours), *_latencies(ours, floor), *_alone(alone or {})] if ours is not None else []
+
+
+def _loads(patchbay: Data) -> list[Check]:
     cpu = "CPU s per 1,000"
     return [
         _at_most(f"{cpu} requests, 1 client", 0.75, "s", _load(patchbay, "plain-1", "cpu_per_1000_requests")),
@@ -41,8 +47,33 @@ def checks(patchbay: Data) -> list[Check]:
     ]
 
 
+def _latencies(patchbay: Data, floor: Data | None) -> list[Check]:
+    ours, least = _latency(patchbay, "plain", "added_p50"), _latency(floor or {}, "plain", "added_p50")
+    over = ours - least if ours is not None and least is not None else None
+    first = _latency(patchbay, "stream", "added_first_p50")
+    return [
+        _at_most("added p50 over nginx", 1.5, "ms", over),
+        _at_most("first content of a stream, added p50", 2.0, "ms", first),
+    ]
+
+
+def _alone(found: Mapping[str, Any]) -> list[Check]:
+    workers = found.get("workers", {})
+    one, two = (workers.get(count, {}).get("requests_per_s") for count in ("1", "2"))
+    gain = two / one if one and two else None
+    return [
+        _at_most("memory of an idle stream", 35, "KB", found.get("idle", {}).get("kb_per_stream")),
+        _at_least("answers of two workers over those of one", 1.8, "x", gain),
+    ]
+
+
 def _load(data: Data, scenario: str, key: str) -> float | None:
     value: float | None = data["loads"].get(scenario, {}).get(key)
+    return value
+
+
+def _latency(data: Data, name: str, key: str) -> float | None:
+    value: float | None = data.get("latency", {}).get(name, {}).get(key)
     return value
 
 
@@ -57,9 +88,14 @@ def _errors(data: Data) -> float | None:
 
 
 def _at_most(title: str, limit: float, unit: str, measured: float | None) -> Check:
-    def show(value: float) -> str:
-        return f"{value:.3g} {unit}".strip()
+    is_met = None if measured is None else measured <= limit
+    return Check(title, f"≤ {_shown(limit, unit)}", _shown(measured, unit), is_met)
 
-    if measured is None:
-        return Check(title, f"≤ {show(limit)}", "not measured", None)
-    return Check(title, f"≤ {show(limit)}", show(measured), measured <= limit)
+
+def _at_least(title: str, limit: float, unit: str, measured: float | None) -> Check:
+    is_met = None if measured is None else measured >= limit
+    return Check(title, f"≥ {_shown(limit, unit)}", _shown(measured, unit), is_met)
+
+
+def _shown(value: float | None, unit: str) -> str:
+    return "not measured" if value is None else f"{value:.3g} {unit}".strip()

@@ -52,8 +52,3 @@ SHUTDOWN = Moment()
 def draining() -> bool:
     """Whether new work is refused: `/readyz` says 503, endless feeds end."""
     return DRAINING.has_come()
-
-
-def shutdown_event() -> asyncio.Event:
-    """Set when the drain time is up. A stream that still runs has two seconds to say so to its client."""
-    return SHUTDOWN.event()

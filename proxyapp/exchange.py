@@ -231,7 +231,7 @@ async def _read_plain(lane: Lane, response: UpstreamResponse) -> Exchange:
             f"it sent no JSON: {_excerpt(body)!r}" if body else "the answer is empty", "bad_answer"
         )
     try:
-        answer = lane.plain(body)
+        answer = await lane.plain(body)
     except Unreadable as exc:
         return _broken_answer(str(exc), "unreadable")
     if answer is not body:

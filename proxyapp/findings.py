@@ -5,7 +5,7 @@ Rule: an error that the request itself caused, and a 403, say nothing about the 
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from accounts.reports import Report, Result
 from backends.wire.errors import ApiError
@@ -65,7 +65,7 @@ def of_count(report: Report) -> Report:
     """
     if report.result in (Result.SERVED, Result.LIMITED):
         return Report(Result.NEUTRAL)
-    return replace(report, limits=NO_LIMITS)
+    return msgspec.structs.replace(report, limits=NO_LIMITS)
 
 
 def is_out_of_quota(error: ApiError) -> bool:

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 
 from accounts.pool_view import pool_obstacles
 from accounts.snapshot import Snapshot
+from backends.own_url import own_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +22,12 @@ class BackendFact:
     models: int
 
 
-def base_url() -> str:
-    """The URL that tools on this machine use."""
-    host = settings.PATCHBAY_HOST
-    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.PATCHBAY_PORT}"
-
-
 def sdk_environment(*, keys_needed: bool) -> list[tuple[str, list[tuple[str, str]]]]:
     """The two environment variables that point each SDK here. Without a key any text will do as one."""
     key = "YOUR_CLIENT_KEY" if keys_needed else "patchbay"
     return [
-        ("Anthropic SDKs, Claude Code", [("ANTHROPIC_BASE_URL", base_url()), ("ANTHROPIC_API_KEY", key)]),
-        ("OpenAI SDKs and tools", [("OPENAI_BASE_URL", f"{base_url()}/v1"), ("OPENAI_API_KEY", key)]),
+        ("Anthropic SDKs, Claude Code", [("ANTHROPIC_BASE_URL", own_url()), ("ANTHROPIC_API_KEY", key)]),
+        ("OpenAI SDKs and tools", [("OPENAI_BASE_URL", f"{own_url()}/v1"), ("OPENAI_API_KEY", key)]),
     ]
 
 
@@ -68,7 +62,7 @@ def front_page(snapshot: Snapshot, *, keys_needed: bool) -> str:
     """The page at `/`."""
     context = {
         "version": settings.VERSION,
-        "base_url": base_url(),
+        "base_url": own_url(),
         "sdks": sdk_environment(keys_needed=keys_needed),
         "backends": backend_facts(snapshot),
         "is_demo": not snapshot.routing.real_backends,

@@ -48,8 +48,12 @@ _NEVER_DOWN = frozenset(
 
 def upstream_headers(client: Mapping[bytes, bytes]) -> Headers:
     """What of the client's headers goes upstream. Names are lower case."""
-    nominated = {name.strip().lower() for name in client.get(b"connection", b"").split(b",")}
-    passing = [(name, value) for name, value in client.items() if _goes_up(name) and name not in nominated]
+    passing = [
+        (name, value) for name, value in client.items() if name in _UP_NAMES or name.startswith(_UP_PREFIXES)
+    ]
+    if b"connection" in client:
+        nominated = {name.strip().lower() for name in client[b"connection"].split(b",")}
+        passing = [(name, value) for name, value in passing if name not in nominated]
     if b"user-agent" not in client:
         passing.append((b"user-agent", b"patchbay"))
     return passing
@@ -62,16 +66,12 @@ def translated_headers(client: Mapping[bytes, bytes]) -> Headers:
 
 def client_headers(upstream: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What of upstream's headers reaches the client: content type, retry advice, rate limits, request ids."""
-    told = {name.decode(): value.decode("latin-1") for name, value in upstream if _comes_down(name)}
+    told = {
+        name.decode(): value.decode("latin-1")
+        for name, value in upstream
+        if (name in _DOWN_NAMES or name.startswith(_DOWN_PREFIXES)) and name not in _NEVER_DOWN
+    }
     kind = told.get("content-type")
     if kind is not None and kind.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
         told["content-type"] = "text/plain; charset=utf-8"
     return told
-
-
-def _goes_up(name: bytes) -> bool:
-    return name in _UP_NAMES or name.startswith(_UP_PREFIXES)
-
-
-def _comes_down(name: bytes) -> bool:
-    return name in _DOWN_NAMES or (name.startswith(_DOWN_PREFIXES) and name not in _NEVER_DOWN)

@@ -11,8 +11,8 @@ from accounts.pool import pool
 from accounts.pool_view import pool_obstacles, unserviceable
 from accounts.refresh import refresh_problems
 from accounts.snapshot import Snapshot, keeper
-from accounts.waiting import room
 from analytics.recorder import recorder
+from analytics.shared_counts import shared_counts
 from backends.tasks import task_problems
 from proxyapp.drain import draining
 from proxyapp.front import front_page
@@ -44,14 +44,15 @@ async def health(request: ApiRequest) -> HttpResponseBase:
     reasons = fatal or [*_idle_backends(snapshot), *_degradations()]
     answer: dict[str, object] = {"status": "degraded" if reasons else "ok"}
     if _may_see_details(request, snapshot):
+        counted = shared_counts.brief()
         answer |= {
             **_oauth(snapshot),
-            "requests": recorder.taken,
-            "queued": len(room),
+            "requests": counted.taken,
+            "queued": counted.moment.queued,
             "version": settings.VERSION,
             "configVersion": snapshot.version,
             "backends": len(snapshot.routing.real_backends),
-            "historyWaiting": recorder.waiting,
+            "historyWaiting": counted.moment.unwritten,
             "reasons": reasons,
         }
     return JsonResponse(answer, status=503 if fatal else 200)

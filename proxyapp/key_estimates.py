@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -137,8 +137,7 @@ def _input_tokens(call: ClientCall, targets: Sequence[Target]) -> int:
     return max(1, round(len(call.body) / CHARACTERS_PER_TOKEN))
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """An answer of which `passed` bytes were passed on, with what its provider reported.
 
     `is_final`: the usage is that of the whole answer. `is_complete`: all of the answer was passed on.
@@ -179,4 +178,4 @@ def used(estimate: Estimate, served: Served, kind: Kind) -> Usage:
     if usage is None:
         return Usage(came_in, 0, 0, 0, output, 0, b"")
     fresh = usage.fresh_input if usage.input_tokens else came_in
-    return replace(usage, fresh_input=fresh, output=max(usage.output, output))
+    return msgspec.structs.replace(usage, fresh_input=fresh, output=max(usage.output, output))

@@ -21,7 +21,7 @@ from backends.wire.kinds import Kind
 from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.errors import ProxyError
-from proxyapp.key_estimates import Estimate, Served, estimate_of, used
+from proxyapp.key_estimates import Estimate, estimate_of
 
 REMAINING = "x-patchbay-budget-remaining"
 _CODES = {
@@ -36,19 +36,16 @@ class KeyHold:
     """What one request holds of its client key's limits."""
 
     hold: Hold
-    estimate: Estimate
-    kind: Kind
     prices: PriceBook  # the operator's own
 
-    def served(self, target: Target, served: Served) -> None:
-        """An answer was passed on."""
-        if self.kind is Kind.COUNT_TOKENS or not self.hold.limits.needs_estimate:
+    def served(self, target: Target, used: Usage | None) -> None:
+        """An answer was passed on, and has used this; None where it is not charged."""
+        if used is None or not self.hold.limits.needs_estimate:
             self.hold.refund()
             return
-        found = used(self.estimate, served, self.kind)
         has_budget = self.hold.limits.budget is not None
-        cost = self._cost(target, found) if has_budget else None
-        self.hold.settle(found.input_tokens + found.output, cost)
+        cost = self._cost(target, used) if has_budget else None
+        self.hold.settle(used.input_tokens + used.output, cost)
 
     def _cost(self, target: Target, usage: Usage) -> Decimal | None:
         backend = target.backend
@@ -78,7 +75,7 @@ async def hold_for(call: ClientCall, decision: Decision) -> None:
         hold = await key_limits.reserve(limits, estimate.tokens, cost, is_free=is_free)
     except LimitReached as reached:
         raise _refusal(limits, reached) from None
-    call.hold = KeyHold(hold, estimate, call.kind, call.snapshot.prices)
+    call.hold = KeyHold(hold, call.snapshot.prices)
     call.draft.on_end = hold.refund
 
 

@@ -35,7 +35,7 @@ class Lane(Protocol):
     def headers(self, headers: dict[str, str]) -> dict[str, str]:
         """Upstream's headers that reach the client, under the names that its SDK reads."""
 
-    def plain(self, body: bytes) -> bytes:
+    async def plain(self, body: bytes) -> bytes:
         """The client's answer from upstream's whole one. Raises Unreadable."""
 
     def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:

@@ -81,7 +81,7 @@ class DirectLane:
     def headers(self, headers: dict[str, str]) -> dict[str, str]:
         return headers
 
-    def plain(self, body: bytes) -> bytes:
+    async def plain(self, body: bytes) -> bytes:
         self._answer = body
         return body
 
@@ -161,7 +161,7 @@ class TranslatedLane:
             headers[ours] = headers.pop(theirs)
         return headers
 
-    def plain(self, body: bytes) -> bytes:
+    async def plain(self, body: bytes) -> bytes:
         reply = self._reply = self._upstream.parse_response(body, self._names)
         reply.id = self._reply_id()
         reply.created = reply.created or int(time.time())

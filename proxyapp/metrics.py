@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: the counts of this process, and the pool as it is at this moment.
+"""`/metrics` for Prometheus: the counts of all workers, and the pool as it is at this moment.
 
 Rule: what is told is taken in the event loop as plain numbers and written down in a thread. The Prometheus client is
 imported there at the first scrape, so that who has no Prometheus does not pay for it.
@@ -16,16 +16,14 @@ from django.http.response import HttpResponseBase
 
 from accounts.pool import pool
 from accounts.pool_view import AccountView, accounts_view
-from accounts.waiting import room
 from accounts.windows import is_quota
 from analytics.forecasting.accounts import forecasts_of
 from analytics.forecasting.tracks import window_name
 from analytics.history_thread import in_history_thread
-from analytics.recorder import recorder
+from analytics.shared_counts import Note, shared_counts
 from analytics.summary import EPOCH
-from analytics.tallies import Tallies, tallies
+from analytics.tallies import Counts, Tallies
 from analytics.usage_sums import Sums, sums
-from backends.upstream import current_upstream
 from proxyapp.errors import ProxyError
 from proxyapp.metric_families import Family, Kind, Labels, histogram
 from proxyapp.request import ApiRequest
@@ -46,7 +44,8 @@ async def metrics(request: ApiRequest) -> HttpResponseBase:
         return refuse(open_draft(request, None), error)
     costs = await in_history_thread(_costs)
     views = accounts_view(snapshot)
-    families = [*counted(tallies), *spent(costs), *accounts(views), *windows(views), *process()]
+    whole = shared_counts.whole()
+    families = [*counted(whole.tallies), *spent(costs), *accounts(views), *windows(views), *the_rest(whole)]
     text = await asyncio.to_thread(_text, families)
     return HttpResponse(text, content_type=CONTENT_TYPE)
 
@@ -68,8 +67,8 @@ def _costs() -> list[Sums]:
 # --- families ------------------------------------------------------------------------------------------------
 
 
-def counted(of: Tallies) -> list[Family]:
-    """What this process has done since it started."""
+def counted(of: Counts | Tallies) -> list[Family]:
+    """What was done since the start."""
     where = ("backend", "kind")
     seconds = (
         (
@@ -170,21 +169,18 @@ def windows(views: Iterable[AccountView]) -> list[Family]:
     ]
 
 
-def process() -> list[Family]:
-    """The rest of this process."""
-    connections = current_upstream().transport.pool
-    states: Values = {
-        ("open",): float(connections.open_connections),
-        ("idle",): float(connections.idle_connections),
-    }
+def the_rest(whole: Note) -> list[Family]:
+    """What waits, what is open, what was lost. The sessions are shared by all workers already."""
+    now = whole.moment
+    states: Values = {("open",): float(now.open), ("idle",): float(now.idle)}
     sessions = float(pool.state.live_bindings())
     return [
-        Family.gauge("queue_length", "Requests that wait for an account.", (), {(): float(len(room))}),
+        Family.gauge("queue_length", "Requests that wait for an account.", (), {(): float(now.queued)}),
         Family.gauge("sticky_sessions", "Sessions that have an account.", (), {(): sessions}),
         Family.gauge("upstream_connections", "Connections to upstreams.", ("state",), states),
-        Family.gauge(
-            "history_waiting_records", "Not yet in the database.", (), {(): float(recorder.waiting)}
+        Family.gauge("history_waiting_records", "Not yet in the database.", (), {(): float(now.unwritten)}),
+        Family.counter(
+            "history_dropped_records", "Lost: the queue was full.", (), {(): whole.tallies.dropped}
         ),
-        Family.counter("history_dropped_records", "Lost: the queue was full.", (), {(): tallies.dropped}),
         Family.gauge("build_info", "Always 1.", ("version",), {(settings.VERSION,): 1.0}),
     ]

@@ -20,11 +20,10 @@ from backends.wire.redaction import Finding, Restorer, RuleSet, Vault, redact_re
 from backends.wire.shapes import BadBody
 from backends.wire.splice import splice
 from proxyapp.call import ClientCall
-from proxyapp.edges import Edge, EdgeStream
+from proxyapp.edges import LARGE_BODY, Edge, EdgeStream
 from proxyapp.errors import ProxyError
 from proxyapp.lane import Outgoing
 
-LARGE_BODY = 128 * 1024  # bytes; about 3 ms, or 60 ms where every word is an address
 MOST_LISTED = 20
 _LONGEST_PATH = 120
 _UNFIT = re.compile(r"[^!-+\--~]")  # what a header's list cannot hold: all but visible ASCII, and the comma

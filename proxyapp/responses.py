@@ -43,11 +43,12 @@ def respond(call: ClientCall, trail: Trail, result: Exchange, lease: Lease) -> H
     draft.mutations += result.mutations
     if result.relay is not None:
         return _stream(call, trail, result, result.relay, lease)
-    if result.fault is Fault.NONE:
-        tally(call, trail.target, Served(result.usage, len(result.body)))
+    is_served = result.fault is Fault.NONE
+    used = tally(call, trail.target, Served(result.usage, len(result.body))) if is_served else None
     lease.settle(_cost(call, trail, lease))
-    _settle_key(call, trail, result)
-    if result.fault is Fault.NONE and result.lane is not None:
+    if call.hold is not None:  # before the headers: they tell what is left of the client key's budget
+        call.hold.served(trail.target, used)
+    if is_served and result.lane is not None:
         result.lane.completed(result.usage)
     error = result.error or _unusable_key(lease, result)
     if error is not None:
@@ -114,14 +115,14 @@ def _stream(call: ClientCall, trail: Trail, result: Exchange, relay: Relay, leas
     def closed(outcome: Outcome, message: str) -> None:
         served = Served.of_stream(relay, is_complete=outcome is Outcome.OK)
         draft.response_bytes = relay.passed + relay.added
-        tally(call, trail.target, served)
+        used = tally(call, trail.target, served)
         if outcome is Outcome.TRUNCATED:
             lease.report(Report(Result.FAULT, reason=f"a stream broke off: {message}"))
         elif relay.flow.error is not None:
             lease.report(answered(relay.flow.error.status, relay.flow.error, NO_LIMITS))
         lease.settle(_cost(call, trail, lease))
         if call.hold is not None:
-            call.hold.served(trail.target, served)
+            call.hold.served(trail.target, used)
         if outcome is Outcome.OK and result.lane is not None:
             result.lane.completed(relay.flow.usage)
         finish(draft, outcome, status, message)
@@ -140,16 +141,6 @@ def _cost(call: ClientCall, trail: Trail, lease: Lease) -> Decimal | None:
     target, prices = trail.target, call.snapshot.prices
     usage, backend = call.draft.usage, target.backend
     return cost_of(target.model, backend.preset, usage, backend=backend.name, own=prices)
-
-
-def _settle_key(call: ClientCall, trail: Trail, result: Exchange) -> None:
-    """Before the headers are written, so that they tell what is left of the client key's budget."""
-    if call.hold is None:
-        return
-    if result.fault is Fault.NONE:
-        call.hold.served(trail.target, Served(result.usage, len(result.body)))
-    else:
-        call.hold.refund()
 
 
 def _budget(call: ClientCall) -> dict[str, str]:
@@ -174,7 +165,7 @@ def _unusable_key(lease: Lease, result: Exchange) -> ProxyError | None:
 def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, str]:
     """The headers that tell the truth about this request, over upstream's."""
     draft = call.draft
-    told = _facts(draft) | _budget(call) | forecast_headers(call)
+    told = {**headers, **_facts(draft), **_budget(call), **forecast_headers(call)}
     if draft.mutations:
         told["x-patchbay-mutations"] = header_text(", ".join(draft.mutations))
     if draft.lost:
@@ -183,7 +174,7 @@ def _told(call: ClientCall, trail: Trail, headers: dict[str, str]) -> dict[str, 
         told["x-patchbay-fallback"] = header_text(
             f"{draft.model_asked} -> {draft.backend}:{draft.model_used}"
         )
-    return headers | told
+    return told
 
 
 def _sooner(trail: Trail, result: Exchange, headers: Mapping[str, str]) -> dict[str, str]:
@@ -212,7 +203,11 @@ def _facts(draft: RecordDraft) -> dict[str, str]:
         "x-patchbay-overhead-ms": f"{draft.overhead_ms:.2f}",
         "x-patchbay-decision": decision_header(draft.choices[-1], draft.route_note) if draft.choices else "",
     }
-    return {name: header_text(value) for name, value in facts.items() if value}
+    return {
+        name: value if value.isascii() and value.isprintable() else header_text(value)
+        for name, value in facts.items()
+        if value
+    }
 
 
 def _advice(draft: RecordDraft, headers: Mapping[str, str], status: int | None) -> dict[str, str]:

@@ -12,8 +12,8 @@ from accounts.pool import pool
 from accounts.pool_view import AccountView, accounts_view
 from accounts.snapshot import AccountConfig, Snapshot
 from accounts.status import CredentialStatus, credential_status, status_answer
-from accounts.waiting import room
 from analytics.forecasting.accounts import predictions_of
+from analytics.shared_counts import shared_counts
 from proxyapp.errors import ProxyError
 from proxyapp.request import ApiRequest
 from proxyapp.responses import refuse
@@ -34,14 +34,19 @@ def pool_summary(views: list[AccountView]) -> dict[str, object]:
     """The whole pool. `totalHeadroom` (0 to 100) is the mean over the accounts that could serve now."""
     ready = [view for view in views if view.obstacle is None]
     left = {view.account.alias: 1.0 if (h := view.standing.headroom) is None else h for view in ready}
+    counted = shared_counts.brief()
     return {
         "mode": "pool",
-        "accounts": [view.as_dict() | {"predictions": predictions_of(view)} for view in views],
+        "accounts": [
+            view.as_dict()
+            | {"requestCount": counted.asked.get(view.account.uid, 0), "predictions": predictions_of(view)}
+            for view in views
+        ],
         "healthy": len(ready),
         "exhausted": sum(view.status in ("limited", "cooling") for view in views),
         "totalHeadroom": round(100 * sum(left.values()) / len(left), 1) if left else 0,
         "bestAccount": max(left, key=lambda alias: left[alias], default=None),
-        "queued": len(room),
+        "queued": counted.moment.queued,
         "stickyBindings": pool.state.live_bindings(),
     }
 

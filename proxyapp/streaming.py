@@ -41,12 +41,19 @@ class Answer(HttpResponse):
 
 
 class StreamResponse(HttpResponseBase):
-    """A response over a source. Our handler and Django's call `close()` whenever one exists."""
+    """A response over a source, its headers as an `Answer` has them. Our handler calls `close()` whenever one exists.
+
+    Of an upstream that names no content type a stream of events was read.
+    """
 
     streaming = True
 
     def __init__(self, source: Source, status: int, headers: dict[str, str]) -> None:
-        super().__init__(status=status, headers=headers)
+        self.status_code = status
+        self.headers = {  # type: ignore[assignment]
+            "content-type": SSE_HEADERS["content-type"],
+            **headers,
+        }
         self.source = source
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from backends.routing import Target
 from backends.wire.kinds import Kind
+from backends.wire.usage import Usage
 from proxyapp.call import ClientCall
 from proxyapp.key_estimates import Served, estimate_of, output_sizes, used
 
@@ -51,24 +52,30 @@ class Alarms:
 alarms = Alarms()
 
 
-def tally(call: ClientCall, target: Target, served: Served) -> None:
-    """Note in the record what an answer has used, and how that is known.
+def tally(call: ClientCall, target: Target, served: Served) -> Usage | None:
+    """Note in the record what an answer has used, and how that is known. What its client key is charged for comes back.
 
-    Of an answer that was cut or cancelled PATCHBAY_CUT_USAGE says whether the reported part counts, or an estimate.
+    The two differ only for an answer that was cut or cancelled: PATCHBAY_CUT_USAGE says whether the record holds the
+    reported part alone, and a key is charged for an estimate of the rest in either case. Counting tokens uses nothing.
     """
     draft = call.draft
     if call.kind is Kind.COUNT_TOKENS:
-        return
+        return None
     reported = served.reported
     draft.usage, draft.usage_is_final = reported, served.is_final and reported is not None
     if draft.usage_is_final and reported is not None:
         output_sizes.observe(target, reported.output)
-        return
+        return reported
     if served.is_complete and reported is None and _should_report(call, is_stream=served.is_stream):
         draft.alarm = ZERO_USAGE
         alarms.raise_for(target)
-    if served.is_complete or settings.PATCHBAY_CUT_USAGE == "estimate":
-        draft.usage = used(estimate_of(call, [target]), served, call.kind)
+    is_recorded = served.is_complete or settings.PATCHBAY_CUT_USAGE == "estimate"
+    if not is_recorded and call.hold is None:
+        return reported
+    found = used(estimate_of(call, [target]), served, call.kind)
+    if is_recorded:
+        draft.usage = found
+    return found
 
 
 class _Options(Struct, gc=False):

@@ -14,7 +14,7 @@ from accounts.clock import clock
 from accounts.credentials import token_in_force
 from accounts.pool import Ask, Lease, Unavailable, pool
 from accounts.refresh import RefreshResult, refresh_now
-from accounts.reports import Report
+from accounts.reports import Report, Result
 from accounts.retry_budget import AMBIGUOUS_COST, TRANSIENT_COST, RetryBudget
 from accounts.snapshot import AccountConfig, keeper
 from accounts.standing import ObstacleKind
@@ -54,6 +54,7 @@ class Trail(msgspec.Struct):
     floor: int = 0  # targets before it are ruled out: the prompt is too long for them
     queue_left: float = 0.0  # seconds that this request may still spend in the queue
     attempt: AttemptDraft | None = None
+    sent_with: int | None = None  # the generation of the token that the attempt goes with
 
     @classmethod
     def open(cls, call: ClientCall, decision: Decision) -> Trail:
@@ -173,7 +174,7 @@ class Trail(msgspec.Struct):
         self.asked = index
         target, draft, account = self.target, self.call.draft, lease.account
         self.tried.add((index, account.uid))
-        self.again = None
+        self.again, self.sent_with = None, _generation(account)
         self.attempt = AttemptDraft(target.backend.name, account.alias, target.model)
         draft.attempts.append(self.attempt)
         told_ms = sum(choice.waited_ms for choice in draft.choices)
@@ -203,13 +204,13 @@ class Trail(msgspec.Struct):
         fault = result.fault
         can_refresh = fault is Fault.CREDENTIAL and self._can_refresh(lease.account)
         if not can_refresh:
-            lease.report(result.report)
+            self._report(lease, result.report)
         if fault is Fault.NONE:
             self._budget().earn()
             return Move.GO_ON
         move = verdict(fault, self._options(fault, can_refresh))
         if can_refresh and move is not Move.REFRESH:
-            lease.report(result.report)
+            self._report(lease, result.report)
         if fault in RESENDS and move in (Move.NEXT_ACCOUNT, Move.SAME_ACCOUNT):
             self._budget().spend(_cost(fault))
         return move
@@ -240,13 +241,19 @@ class Trail(msgspec.Struct):
         if account.token_file:
             is_cured = token_files.has_changed(account.token_file, account.token_path)
         else:
-            _, token = token_in_force(account)
-            seen = token.generation if token is not None else None
-            is_cured = await refresh_now(account.uid, seen_generation=seen) in _CURED
+            is_cured = await refresh_now(account.uid, seen_generation=self.sent_with) in _CURED
         if is_cured:
             self.again = keeper.current.account(account.uid)
         if self.again is None:
-            lease.report(report)
+            self._report(lease, report)
+
+    def _report(self, lease: Lease, report: Report) -> None:
+        """Tell the pool, unless a token was refused that another one has replaced meanwhile: the account is well."""
+        if report.result is Result.REFUSED:
+            account = keeper.current.account(lease.account.uid) or lease.account
+            if self.sent_with != _generation(account):
+                return
+        lease.report(report)
 
     def _can_refresh(self, account: AccountConfig) -> bool:
         """An OAuth token once; a token file once, since its owner may just have written a new token."""
@@ -322,6 +329,12 @@ class Trail(msgspec.Struct):
 
 
 _CURED = (RefreshResult.REFRESHED, RefreshResult.FRESH)
+
+
+def _generation(account: AccountConfig) -> int | None:
+    """Of the OAuth token in force; None for every other credential."""
+    _, token = token_in_force(account)
+    return token.generation if token is not None else None
 
 
 def _cost(fault: Fault) -> float:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import msgspec
+
+from backends.private_files import new_file, sync_directory, whole_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -64,22 +65,14 @@ def member_of(path: Path) -> Member:
 
 def write_archive(target: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
     """Write beside `target`, then link it there: an existing file is never replaced. Raises ArchiveError."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(target, is_new=True) as file:
             _write_members(file, manifest, files)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, target)
         sync_directory(target.parent)
     except FileExistsError as exc:
         raise ArchiveError(f"{target} exists. Choose another name, or remove it first.") from exc
     except OSError as exc:
         raise ArchiveError(f"{target} cannot be written ({exc.strerror}). Choose another place.") from exc
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
 
 
 def _write_members(file: IO[bytes], manifest: Manifest, files: Mapping[str, Path]) -> None:
@@ -157,21 +150,9 @@ def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, told: Member, target:
         raise ArchiveError(f"{entry.name} is not as the manifest tells. Use another backup.")
     source, found = tar.extractfile(entry), hashlib.sha256()
     assert source is not None
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as file:
+    with new_file(target) as file:
         while piece := source.read(_PIECE):
             found.update(piece)
             file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
     if found.hexdigest() != told.sha256:
         raise ArchiveError(f"{entry.name} has another checksum than the manifest tells. Use another backup.")
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names that were added or replaced in a directory durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -85,6 +85,7 @@ async def _send_stream(response: StreamResponse, headers: list[tuple[bytes, byte
             await send({"type": "http.response.body", "body": b"", "more_body": True})
         async for chunk in response.source:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        response.close()  # its record is kept before the client can know that the answer is whole
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         response.close()

@@ -1,7 +1,7 @@
 """PATCHBAY_HOME: the one directory that holds state, and the master secret inside it.
 
-Rules: the directory is 0700 and every file in it 0600; a secret file is made once, by whoever wins
-`O_EXCL`, and never overwritten; a file that others can read is refused, not repaired in silence.
+Rules: the directory is 0700 and every file in it 0600; a secret file is made once, by whoever is
+first, and never overwritten; a file that others can read is refused, not repaired in silence.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
+
+from backends.private_files import sync_directory, whole_file
 
 SECRET_FILE = "secret_key"
 SUBDIRECTORIES = ("secrets", "spool")
@@ -29,7 +32,7 @@ def ensure_home(home: Path) -> Path:
 def read_or_create_secret(home: Path) -> list[str]:
     """The master secrets, newest first: the first signs and encrypts, the others still open old data.
 
-    Made on first start. Several processes may start at once: one wins `O_EXCL`, the others read.
+    Made on first start. Several processes may start at once: one makes it, the others read.
     """
     path = home / "secrets" / SECRET_FILE
     if not path.exists():
@@ -66,25 +69,7 @@ def _ensure_private_directory(directory: Path) -> None:
 
 
 def _create_secret(path: Path) -> None:
-    """Write a complete file beside `path` and link it there, so that no reader ever sees half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first; its secret stands
-    finally:
-        draft.unlink()
-    _fsync_directory(path.parent)
-
-
-def _fsync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """No reader ever sees half of it; where another process was first, that one's secret stands."""
+    with suppress(FileExistsError), whole_file(path, is_new=True) as file:
+        file.write(secrets.token_urlsafe(48).encode() + b"\n")
+    sync_directory(path.parent)

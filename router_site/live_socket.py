@@ -1,8 +1,10 @@
-"""`/ws/live`: the live page's WebSocket. Staff only; the gate has already refused foreign origins.
+"""`/ws/live`: the WebSocket of the live page. Staff only; the gate has already refused foreign origins.
 
 To the page: `snapshot` (running requests and the last that ended), then `began`, `progress`, `ended`, `gone` with one
 request each, and `lost` with a count, after which a new snapshot follows. From the page: `{"do": "filter",
 "filter": {…}}`, `{"do": "pause"}`, `{"do": "resume"}`; a filter and a resume are answered with a snapshot.
+
+`/ws/live?news` is for pages that show sums and look for themselves: it tells `news` and no more, at most once a second.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import logging
 import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from analytics.live.events import Batch, LiveFilter, Watcher
+from analytics.live.events import Batch, Change, LiveFilter, Watcher
 from analytics.live.hub import TooManyWatchers, hub
 from backends.tasks import spawn
 from proxyapp.drain import draining
@@ -23,6 +25,7 @@ from proxyapp.page_login import VIEW_HISTORY, may
 logger = logging.getLogger("patchbay.live")
 
 RECHECK_SECONDS = 60.0
+NEWS_SECONDS = 1.0  # by then the history has what ended
 # Codes of our own: autobahn lets an application use no others.
 LOGGED_OUT = 4401
 NOT_UNDERSTOOD = 4400
@@ -60,8 +63,11 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
         if self._watcher is None:
             await self.close(TRY_LATER)
             return
-        await self._tell_all(self._watcher)
-        feeding = spawn(self._feed(self._watcher), name="live-socket")
+        if self._wants_news:
+            feeding = spawn(self._feed_news(self._watcher), name="live-news")
+        else:
+            await self._tell_all(self._watcher)
+            feeding = spawn(self._feed(self._watcher), name="live-socket")
         self._tasks = [feeding, spawn(self._check_login(), name="live-login")]
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -98,6 +104,14 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
                 await self._tell(watcher, batch)
         await self.close(TRY_LATER)
 
+    async def _feed_news(self, watcher: Watcher) -> None:
+        """After a pause, so that a look finds it written down; what happens in the pause is told after the next one."""
+        while (batch := await watcher.take()) is not None:
+            if batch.lost or any(event.change is not Change.PROGRESS for event in batch.events):
+                await asyncio.sleep(NEWS_SECONDS)
+                await self.send(text_data='{"type":"news"}')
+        await self.close(TRY_LATER)
+
     async def _tell(self, watcher: Watcher, batch: Batch) -> None:
         for event in batch.events:
             await self.send(text_data=event.message())
@@ -132,6 +146,10 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
             return True
         await self.close(LOGGED_OUT)
         return False
+
+    @property
+    def _wants_news(self) -> bool:
+        return bool(self.scope["query_string"] == b"news")
 
     @property
     def _session(self) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import base64
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from router_site.archive import sync_directory
+from backends.private_files import sync_directory, whole_file
 from router_site.home import SECRET_FILE
 from router_site.settings import derive
 
@@ -51,14 +50,6 @@ def opens(cipher: MultiFernet, sealed: str) -> bool:
 
 def write_secrets(path: Path, masters: Iterable[str]) -> None:
     """Replace the file by these secrets, newest first: whole, private and durable. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write("".join(f"{secret}\n" for secret in masters))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.writelines(f"{secret}\n".encode() for secret in masters)
     sync_directory(path.parent)

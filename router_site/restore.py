@@ -22,6 +22,7 @@ from pathlib import Path
 from django.conf import settings
 
 from backends.migrating import OUR_APPS, known_migrations
+from backends.private_files import new_file, sync_directory
 from backends.services import ServiceError
 from router_site import master_secrets
 from router_site.archive import (
@@ -31,7 +32,6 @@ from router_site.archive import (
     ArchiveError,
     Manifest,
     read_archive,
-    sync_directory,
 )
 from router_site.backup import applied_migrations, check_whole, database_path, is_sqlite
 from router_site.home import HomeError, read_secret
@@ -198,11 +198,8 @@ def _keep(path: Path, kept: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as to, source.open("rb") as from_:
+    with new_file(target) as to, source.open("rb") as from_:
         shutil.copyfileobj(from_, to)
-        to.flush()
-        os.fsync(to.fileno())
 
 
 def _free_of_log(place: Path, kept: Path) -> None:

@@ -24,6 +24,7 @@ from analytics.notifier import Notifier
 from analytics.pricing import estimate_cost
 from analytics.recorder import recorder
 from analytics.retention import cleaner
+from analytics.shared_counts import shared_counts
 from analytics.tracing import Tracing
 from analytics.tracing import is_wanted as tracing_is_wanted
 from backends.tasks import in_database_thread, supervise
@@ -89,6 +90,8 @@ class Runtime:
         ]
         if settings.PATCHBAY_IS_FIRST:
             self._tasks.append(supervise(Notifier.from_settings().keep, name="notices"))
+        if shared_counts.has_board:
+            self._tasks.append(supervise(shared_counts.keep, name="shared-counts"))
         if self._demo_listener is not None:
             self._tasks.append(supervise(partial(_serve_demo, self._demo_listener), name="demo-provider"))
         self.is_running = True
@@ -109,6 +112,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        shared_counts.post()
         if self._bridge is not None:
             await self._bridge.stop()
         hub.finish()

@@ -229,7 +229,7 @@ INSTALLED_APPS = [
     "analytics",
     "accounts",
     "backends",
-    "django.contrib.admin",
+    "router_site.admin_site.Config",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -14,6 +14,7 @@ from analytics.pages.requests import request_page, requests_page
 from analytics.pages.routes import routes_page
 from analytics.pages.sessions import session_page, sessions_page
 
+handler500 = "router_site.page_errors.failed"
 urlpatterns = [
     path("admin/login-link/<str:token>/", login_link, name="login-link"),
     path("admin/", admin.site.urls),

@@ -17,8 +17,12 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from router_site.board import Board
+from router_site.crowd import ABSENT, Crowd
+
 logger = logging.getLogger("patchbay.workers")
 LISTEN_FD, LIFELINE_FD, NUMBER = "PATCHBAY_LISTEN_FD", "PATCHBAY_LIFELINE_FD", "PATCHBAY_WORKER"
+CROWD_FD, COUNT = "PATCHBAY_CROWD_FD", "PATCHBAY_WORKER_COUNT"
 GREETS = "PATCHBAY_WORKER_GREETS"
 SHORT_LIFE_SECONDS = 10.0  # who ends sooner has not served: a fault that starting again will not cure …
 MOST_SHORT_LIVES = 5  # … if it happens so many times in a row
@@ -37,6 +41,8 @@ class Place:
 
     listener: socket.socket
     lifeline: int
+    crowd: Crowd
+    board: Board
     number: int
     greets: bool
 
@@ -48,7 +54,10 @@ class Place:
         listener = socket.socket(fileno=int(os.environ[LISTEN_FD]))
         listener.setblocking(False)
         number, greets = int(os.environ[NUMBER]), os.environ.get(GREETS) == "1"
-        return cls(listener, int(os.environ[LIFELINE_FD]), number, greets)
+        memory = int(os.environ[CROWD_FD])
+        crowd = Crowd(memory, int(os.environ[COUNT]))
+        board = Board(memory, crowd, number)
+        return cls(listener, int(os.environ[LIFELINE_FD]), crowd, board, number, greets)
 
     def watch_lifeline(self) -> None:
         """Drain when the first process is gone: nobody would pass a signal on any more. In the server's loop."""
@@ -76,6 +85,7 @@ class Workers:
         self._short_lives = 0
         self._signals = 0
         self._codes: list[int] = []
+        self._crowd, self._crowd_fd = Crowd.make(count)
         self._lifeline, self._held = os.pipe()  # the writing end closes with this process, and only then
 
     def run(self) -> int:
@@ -94,19 +104,24 @@ class Workers:
         own = {
             LISTEN_FD: str(self._listener.fileno()),
             LIFELINE_FD: str(self._lifeline),
+            CROWD_FD: str(self._crowd_fd),
+            COUNT: str(self._count),
             NUMBER: str(number),
             GREETS: "1" if greets else "0",
         }
         process = subprocess.Popen(
             [sys.executable, *self._command],
             env={**os.environ, **own},
-            pass_fds=(self._listener.fileno(), self._lifeline),
+            pass_fds=(self._listener.fileno(), self._lifeline, self._crowd_fd),
             start_new_session=True,  # Ctrl-C in a terminal is for the first process alone
         )
         self._workers[number] = _Worker(number, process)
+        if self._signals:  # one came meanwhile, and was passed on without this worker
+            process.send_signal(signal.SIGTERM)
 
     def _ended(self, worker: _Worker) -> None:
         del self._workers[worker.number]
+        self._crowd.say(worker.number, ABSENT)
         code = worker.process.returncode
         if self._signals or code == REFUSED:
             is_drained = code == -signal.SIGTERM  # the signal came before it served anybody
@@ -127,5 +142,6 @@ class Workers:
     def _stop_all(self, *_: object) -> None:
         """The first signal drains the workers, the second ends them now, as with one process."""
         self._signals += 1
+        self._listener.close()  # else clients would go on being connected, and wait for nobody
         for worker in list(self._workers.values()):
             worker.process.send_signal(signal.SIGTERM)

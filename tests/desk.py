@@ -59,3 +59,15 @@ class Desk:
         while self.patchbay.get("/health").json().get("configVersion", 0) < self.version:
             assert time.monotonic() < deadline, f"the configuration does not arrive:\n{self.patchbay.log}"
             time.sleep(0.02)
+
+
+def add_backends(patchbay: Patchbay, *wanted: dict[str, Any]) -> None:
+    """Backends with one account each, as the order `backend` takes them with a `key`, at work when this returns."""
+    with Desk(patchbay) as desk:
+        for backend in wanted:
+            name, key = backend["name"], backend.pop("key")
+            desk.do(
+                {"do": "backend", **backend},
+                {"do": "account", "alias": name, "backend": name, "credential": {"key": key}},
+            )
+        desk.settle()

@@ -9,11 +9,18 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Generator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import on_postgres
+from tests.patchbay import RUN_DIRECTORY
+
 os.umask(0o077)
+_wanted = os.environ.get(on_postgres.WANTED, "")
 for _name in [name for name in os.environ if name.startswith("PATCHBAY_")]:
     del os.environ[_name]
 for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
@@ -27,9 +34,30 @@ for _name in (
 ):
     os.environ.pop(_name, None)
 
-HOME = tempfile.mkdtemp(prefix="patchbay-tests-")
+
+def _own_temporary_directory() -> None:
+    """Whatever this run and its processes write goes below one directory, which goes with the run.
+
+    The workers of pytest-xdist have it from the process that started them. A short name, as sockets live in it;
+    others may pass through, since PostgreSQL runs as somebody else, but not look.
+    """
+    if RUN_DIRECTORY in os.environ:
+        return
+    root = tempfile.mkdtemp(prefix="patchbay-")
+    os.chmod(root, 0o711)
+    os.environ["TMPDIR"] = os.environ[RUN_DIRECTORY] = tempfile.tempdir = root
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+
+
+_own_temporary_directory()
+HOME = tempfile.mkdtemp(prefix="home-")
 os.environ["PATCHBAY_HOME"] = HOME
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# Hundreds of processes start from this tree: each would compile it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+on_postgres.open_run(_wanted)
 
 # A busy machine is no defect: examples are bounded by number, never by time. Few by default, so that the suite stays
 # short; HYPOTHESIS_PROFILE=thorough looks longer.
@@ -42,9 +70,30 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patchbay"))
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own answer counts cores, and would be asked before
 def pytest_xdist_auto_num_workers(config: object) -> int:
     """`-n auto`: two workers for each core, since the tests wait for sockets as much as they compute."""
     return 2 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """By now Django has read its settings."""
+    on_postgres.settings_were_read(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On PostgreSQL, tests about SQLite's own files are skipped, and say what of the file they are about."""
+    for item in items if on_postgres.is_on() else ():
+        if found := item.get_closest_marker("sqlite"):
+            item.add_marker(pytest.mark.skip(reason=f"about SQLite: {found.args[0]}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """The databases of a module's homes go with it."""
+    yield
+    if on_postgres.is_on() and (nextitem is None or nextitem.path != item.path):
+        on_postgres.drop_homes()
 
 
 def pytest_collection_finish(session: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import http.client
 import json
 import os
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -22,8 +24,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests import on_postgres
+
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 40.0
+RUN_DIRECTORY = "TESTS_DIRECTORY"  # set by tests.isolation: where all processes of a run find the same files
 
 
 @dataclass
@@ -48,19 +53,44 @@ def free_port() -> int:
 
 @cache
 def migrated_databases() -> tuple[Path, ...]:
-    """The databases of a home right after `migrate`, made once a test process: migrating costs as much as a start."""
-    home = Path(tempfile.mkdtemp(prefix="patchbay-migrated-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    for alias in ("default", "history"):
-        done = subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--database", alias, "--verbosity", "0"],
-            cwd=PROJECT,
-            env={**os.environ, "PATCHBAY_HOME": str(home)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+    """The databases of a home right after `migrate`, made once a run: migrating costs as much as a start."""
+    home = Path(os.environ.get(RUN_DIRECTORY) or _own_directory()) / "migrated"
+    home.mkdir(mode=0o700, exist_ok=True)
+    with (home / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the run may be at it
+        if not (home / "done").exists():
+            _migrate(home)
+            (home / "done").touch()
     return tuple(home.glob("*.sqlite3"))
+
+
+def _own_directory() -> str:
+    home = tempfile.mkdtemp(prefix="patchbay-migrated-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
+
+
+def _migrate(home: Path) -> None:
+    both = (
+        "import django; django.setup(); from django.core.management import call_command\n"
+        "for alias in ('default', 'history'): call_command('migrate', database=alias, verbosity=0)"
+    )
+    settings = {"PATCHBAY_HOME": str(home), "DJANGO_SETTINGS_MODULE": "router_site.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", both],
+        cwd=PROJECT,
+        env={**os.environ, **settings},
+        umask=0o077,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def copy_home(source: Path, target: Path) -> None:
+    """The same once more, databases included. Nobody may be using it."""
+    shutil.copytree(source, target)
+    on_postgres.home_settings(target, like=source)
 
 
 @dataclass
@@ -101,7 +131,8 @@ class Patchbay:
     def environment(self) -> dict[str, str]:
         """For the server and for every command."""
         own = {"PATCHBAY_HOME": str(self.home), "PATCHBAY_PORT": str(self.port), "NO_COLOR": "1"}
-        return {**os.environ, "PYTHONWARNINGS": "default", **own, **self.settings}
+        servers = on_postgres.home_settings(self.home, is_blank=self.is_blank)
+        return {**os.environ, "PYTHONWARNINGS": "default", **own, **servers, **self.settings}
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -116,16 +147,23 @@ class Patchbay:
             if self.process.poll() is not None:
                 raise AssertionError(f"runproxy ended with {self.process.returncode}:\n{self.log}")
             try:
-                if self.get("/livez").status == 200:
+                if self.get("/livez").status == 200 and self._has_joined():
                     return
             except OSError:
                 time.sleep(0.05)
         raise AssertionError(f"runproxy did not answer within {START_SECONDS} s:\n{self.log}")
 
+    def _has_joined(self) -> bool:
+        """On PostgreSQL and Redis: whether the pool's state is shared already, which a server does not wait for."""
+        is_told = on_postgres.is_on() and "REDIS_URL" not in self.settings
+        return not is_told or b"REDIS_URL" not in self.get("/health").body
+
     def furnish(self) -> None:
         """Make the home, with migrated databases where it has none."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.is_blank or "DATABASE_URL" in self.settings or any(self.home.glob("*.sqlite3")):
+        if self.is_blank or on_postgres.is_on():
+            return
+        if "DATABASE_URL" in self.settings or any(self.home.glob("*.sqlite3")):
             return
         for database in migrated_databases():
             shutil.copy(database, self.home)
@@ -182,15 +220,36 @@ class Patchbay:
 
     def resume_all(self, *, timeout: float = 10.0) -> None:
         """What `accounts resume` does, for every account at once and without a process; waits until it counts."""
-        with sqlite3.connect(self.home / "config.sqlite3", timeout=5) as database:
-            moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-            database.execute("UPDATE accounts_account SET resumed_at = ?, is_paused = 0", (moment,))
-            database.execute("UPDATE backends_configversion SET number = number + 1")
-            [(version,)] = database.execute("SELECT number FROM backends_configversion").fetchall()
+        moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        self.sql("config", "UPDATE accounts_account SET resumed_at = ?, is_paused = ?", moment, False)
+        self.sql("config", "UPDATE backends_configversion SET number = number + 1")
+        [(version,)] = self.sql("config", "SELECT number FROM backends_configversion")
         deadline = time.monotonic() + timeout
         while self.get("/health").json().get("configVersion", 0) < version:
             assert time.monotonic() < deadline, f"the server does not follow its configuration:\n{self.log}"
             time.sleep(0.02)
+
+    def sql(self, kind: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """One statement by hand on the `config` or the `history` database; `?` stands for a value."""
+        return self.table(kind, statement, *values)[1]
+
+    def table(self, kind: str, statement: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The same: the names of the columns, and the rows."""
+        if on_postgres.is_on():
+            name = "DATABASE_URL" if kind == "config" else "HISTORY_DATABASE_URL"
+            return on_postgres.table(self.environment[name], statement, values)
+        with closing(sqlite3.connect(self.home / f"{kind}.sqlite3", timeout=5)) as database, database:
+            cursor = database.execute(statement, values)
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
+
+    def dump(self, kind: str) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        """Every table of a database and all its rows."""
+        listing = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        if on_postgres.is_on():
+            listing = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        for (table,) in self.sql(kind, listing):
+            with suppress(sqlite3.OperationalError):  # an index of texts has no rows to show
+                yield table, self.sql(kind, f'SELECT * FROM "{table}"')
 
     def history(self, count: int = 1, *, timeout: float = 10.0) -> list[dict[str, Any]]:
         """All history rows, oldest first, once there are at least `count`."""

@@ -66,6 +66,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._home),
             "fsync": "off",
+            "max_connections": "500",
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = [str(self._bin / "postgres"), "-D", "data", "-p", str(self.port), *words]

@@ -27,14 +27,16 @@ def _binary() -> Path:
 class RedisServer:
     """One server. `start()` after `kill()` is a server on the same port that has forgotten everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, databases: int = 16) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._databases = databases
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns once it answers."""
         options = {"bind": "127.0.0.1", "port": str(self.port), "save": "", "appendonly": "no"}
+        options["databases"] = str(self._databases)
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         self._process = subprocess.Popen(
             [str(_binary()), *arguments], cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import yaml
 from django.conf import settings as configuration
 
 from router_site.handler import resolve
+from router_site.server import Limits
 from tests.patchbay import Patchbay, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +101,51 @@ def test_nobody_runs_as_root_or_writes_to_the_image() -> None:
     assert (allowed["readOnlyRootFilesystem"], allowed["allowPrivilegeEscalation"]) == (True, False)
     mounts = {mount["mountPath"]: mount.get("readOnly") for mount in container["volumeMounts"]}
     assert mounts == {"/var/lib/patchbay": None, "/tmp": None, "/run/secrets/patchbay": True}
+    # An emptyDir is root's and everybody may write there: a home must be below it, and Patchbay makes it.
+    [home] = [env["value"] for env in container["env"] if env["name"] == "PATCHBAY_HOME"]
+    assert Path(home).parent == Path("/var/lib/patchbay")
     assert all(compose()["services"][name]["read_only"] for name in ("patchbay-1", "patchbay-2", "nginx"))
+
+
+CONTAINED = """
+mount --make-rprivate /
+mount --bind "$THE_HOME" /srv
+mount -o remount,bind,ro /
+mount -t tmpfs tmpfs /tmp
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "setpriv"))), reason="mounting needs root"
+)
+def test_it_runs_where_only_its_mounts_can_be_written(tmp_path: Path) -> None:
+    """As in the manifest and the compose file: a root that is read-only, a home, an empty /tmp, no capabilities."""
+    patchbay = Patchbay(home=tmp_path / "home", is_blank=True)
+    patchbay.furnish()
+    own = {"PATCHBAY_HOME": "/srv", "THE_HOME": str(patchbay.home), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "manage.py", "runproxy", "--demo"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-ec", CONTAINED, "sh", *command],
+            cwd=ROOT,
+            env={**patchbay.environment, **own},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(patchbay)
+        root = Path(f"/proc/{process.pid}/root")
+        with pytest.raises(OSError, match="Read-only"):
+            (root / "var" / "tmp" / "patchbay-was-here").touch()
+        for body in (BODY, {**BODY, "stream": True}):
+            assert patchbay.post("/v1/messages", body).status == 200
+        assert {patchbay.get(path).status for path in ("/metrics", "/admin/login/", "/health")} == {200}
+        assert list((root / "tmp").iterdir()) == []
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+    assert len(patchbay.history(2)) == 2
 
 
 def test_the_secret_template_holds_none_and_names_what_is_used() -> None:
@@ -166,6 +213,16 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     )
     about_it = [line for line in done.stderr.splitlines() if "patchbay.service" in line]
     assert not about_it, about_it
+
+
+def test_nginx_sends_nothing_twice_and_never_uses_a_connection_too_late() -> None:
+    text = re.sub(r"#.*", "", read("nginx.conf"))
+    assert re.findall(r"proxy_next_upstream (.*);", text) == ["error timeout"]
+    assert "proxy_request_buffering off;" in text  # then not even a GET is, once it was sent
+    [idle] = re.findall(r"keepalive 64;\s+keepalive_timeout (\d+)s;", text)
+    assert int(idle) < Limits().keep_alive_seconds
+    assert "client_max_body_size 32m;" in text
+    assert configuration.PATCHBAY_MAX_BODY_MB == 32
 
 
 @pytest.fixture

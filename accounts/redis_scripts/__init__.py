@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PREFIX = "patchbay:1"  # 1: the format of what is stored
-NEWS = f"{PREFIX}:news"  # the channel
+NEWS = f"{PREFIX}:news"  # with the number of the database: the channel. Redis has one set of them for all databases
 _HERE = Path(__file__).parent
 
 

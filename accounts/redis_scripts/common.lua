@@ -1,4 +1,4 @@
--- What all scripts share. KEYS[1] is the prefix of every key; times are whole microseconds by this server's clock.
+-- What all scripts share. KEYS[1] is the prefix of every key, KEYS[2] the channel; times are whole microseconds by this server's clock.
 
 local function key(name)
   return KEYS[1] .. ':' .. name
@@ -85,5 +85,5 @@ local function leave_all(process, news)
 end
 
 local function announce(process, news)
-  redis.call('PUBLISH', key('news'), process .. ' ' .. (#news > 0 and cjson.encode(news) or '[]'))
+  redis.call('PUBLISH', KEYS[2], process .. ' ' .. (#news > 0 and cjson.encode(news) or '[]'))
 end

@@ -1,6 +1,7 @@
 -- What one process has to say of client keys: what it holds now, what the ledger says, what tokens were really used.
 -- told: process, patience (µs), leaves (1: it ends), whole (1: what it holds is said as a whole, 0: what it holds more
--- or less), money = {{key, units held, period, units spent in all}, …}, tokens = {{key, hold, reserved, used}, …}.
+-- or less), money = {{key, units held, period, units spent in all}, …}, tokens = {{key, hold, reserved, used}, …},
+-- sent = {{key, hold, age (µs), tokens}, …}.
 -- → {time, processes, 1 when this one was known}
 
 local told = cjson.decode(ARGV[1])
@@ -50,6 +51,14 @@ for _, item in ipairs(told.tokens) do
       redis.call('DECRBY', key(base .. 'tokens'), reserved)
       count(base, score, hold, really)
     end
+  end
+end
+-- What it let through while it could not ask. Told twice, or asked for before, it counts once.
+for _, item in ipairs(told.sent) do
+  local base, hold, score = 'key:' .. item[1] .. ':', item[2], now - item[3]
+  if redis.call('ZADD', key(base .. 'sent'), 'NX', score, hold) == 1 then
+    redis.call('EXPIRE', key(base .. 'sent'), 120)
+    count(base, score, hold, item[4])
   end
 end
 return {now, redis.call('ZCARD', key('key-processes')), was_known}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from accounts.redact import redact_body
 from analytics.bodies.budget import free_bodies, lock_bodies, used_bytes
@@ -26,6 +26,7 @@ from analytics.bodies.pieces import LIST_MARK, cut, digest_of, listed
 from analytics.bodies.search import index_text
 from analytics.bodies.words import words_of
 from analytics.models import Body, BodyPiece
+from analytics.refusal import is_unavailable
 
 logger = logging.getLogger("patchbay.bodies")
 
@@ -196,9 +197,9 @@ def _written(body: KeptBody) -> int | None:
     """Bytes that storing it took; None when the database takes nothing now."""
     try:
         return write_body(body)
-    except (OperationalError, InterfaceError):
-        return None
-    except (DatabaseError, ValueError, OverflowError):
+    except (DatabaseError, ValueError, OverflowError) as exc:
+        if isinstance(exc, DatabaseError) and is_unavailable(exc):
+            return None
         logger.exception("A body of %s cannot be stored and is left out.", body.request_id)
         return 0
 

@@ -27,7 +27,7 @@ from backends.tasks import spawn, supervise
 
 logger = logging.getLogger("patchbay.live")
 
-CHANNEL = "patchbay:live"
+CHANNEL = "patchbay:live"  # and the number of the database: Redis has one set of channels for all databases
 WATCH_SECONDS = 5.0  # between two words that somebody watches
 FORGET_SECONDS = 15.0  # without a word
 RETRY_SECONDS = 3.0
@@ -68,6 +68,7 @@ class Bridge:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0)
         )
+        self._channel = f"{CHANNEL}:{self._pool.connection_kwargs.get('db', 0)}"
         self._hub = hub
         self._process = secrets.token_hex(8)
         self._others: dict[str, _Other] = {}
@@ -194,7 +195,7 @@ class Bridge:
         client = Redis(connection_pool=self._pool)
         news = client.pubsub(ignore_subscribe_messages=True)
         try:
-            await news.subscribe(CHANNEL)
+            await news.subscribe(self._channel)
             self._problem = ""
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speak(client))
@@ -206,7 +207,7 @@ class Bridge:
 
     async def _speak(self, client: Redis) -> None:
         while True:
-            await client.publish(CHANNEL, await self._outgoing.get())
+            await client.publish(self._channel, await self._outgoing.get())
 
     async def _listen(self, news: Any) -> None:
         async for message in news.listen():

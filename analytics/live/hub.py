@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from accounts.snapshot import keeper
 from analytics.drafts import RecordDraft
 from analytics.live.events import Change, Data, Event, Watcher, ended_json, running_json
@@ -72,15 +74,13 @@ class Picture:
     recent: list[Data]
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(msgspec.Struct):
     draft: RecordDraft
     work: Work
     told: tuple[object, ...] = ()
 
 
-@dataclass(slots=True)
-class _Finished:
+class _Finished(msgspec.Struct):
     """A record that has ended here (`draft`), or was heard of (`data`). The draft goes once its JSON is made."""
 
     draft: RecordDraft | None

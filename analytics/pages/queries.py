@@ -15,7 +15,8 @@ from django.db.models import Q, Sum
 from analytics.latency import percentile
 from analytics.models import LatencyHour, RequestRecord, SessionRow
 from analytics.queries import FAILED
-from analytics.usage_sums import Dimension, Sums, floor_day, floor_hour, series
+from analytics.rollups import hour_of
+from analytics.usage_sums import Dimension, Sums, day_of, series, session_sums
 
 DIMENSIONS: tuple[Dimension, ...] = ("model", "account", "key")
 
@@ -32,8 +33,8 @@ class Period:
     def since(self, now: datetime) -> datetime:
         """Where it begins (UTC), so that its last bar holds `now`."""
         if self.hours >= 24:
-            return floor_day(now) - timedelta(hours=self.hours * (self.bars - 1))
-        last = floor_hour(now)
+            return day_of(now) - timedelta(hours=self.hours * (self.bars - 1))
+        last = hour_of(now)
         last -= timedelta(hours=last.hour % self.hours)
         return last - timedelta(hours=self.hours * (self.bars - 1))
 
@@ -94,13 +95,13 @@ def spent_by_account(now: datetime) -> dict[str, Spent]:
 
 
 def _month(now: datetime) -> datetime:
-    return floor_day(now).replace(day=1)
+    return day_of(now).replace(day=1)
 
 
 def _count_in(found: Spent, days: Iterable[Sums], now: datetime) -> None:
     for sums in days:
         found.month.add(sums)
-        if sums.at == floor_day(now):
+        if sums.at == day_of(now):
             found.today.add(sums)
 
 
@@ -117,7 +118,7 @@ class Latency:
 def latency(since: datetime) -> Latency:
     """Of the requests that reached an upstream since then. One query."""
     counts: dict[str, Counter[int]] = {LatencyHour.DURATION: Counter(), LatencyHour.TTFT: Counter()}
-    rows = LatencyHour.objects.filter(hour__gte=floor_hour(since)).order_by()
+    rows = LatencyHour.objects.filter(hour__gte=hour_of(since)).order_by()
     for metric, bucket, number in rows.values_list("metric", "bucket").annotate(counted=Sum("count")):
         counts[metric][bucket] += number
     duration, ttft = counts[LatencyHour.DURATION], counts[LatencyHour.TTFT]
@@ -160,23 +161,6 @@ def top_sessions(since: datetime, limit: int = 6) -> list[Ranked]:
     dearest = SessionRow.objects.filter(last_at__gte=since).order_by("-cost", "-id").values("id")[:limit]
     rows = SessionRow.objects.filter(id__in=dearest).order_by("-cost", "-id")
     return _beside_each_other([session_sums(row) for row in rows])
-
-
-def session_sums(row: SessionRow) -> Sums:
-    """The sums of a session, under its id."""
-    return Sums(
-        (row.id,),
-        row.last_at,
-        requests=row.requests,
-        errors=row.errors,
-        priced=row.priced,
-        unpriced=row.unpriced,
-        fresh_input_tokens=row.fresh_input_tokens,
-        cache_read_tokens=row.cache_read_tokens,
-        cache_write_tokens=row.cache_write_tokens,
-        output_tokens=row.output_tokens,
-        spent=row.cost,
-    )
 
 
 def last_failures(now: datetime, limit: int = 8, outcomes: Sequence[str] = FAILED) -> list[RequestRecord]:

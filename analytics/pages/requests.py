@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -25,6 +24,7 @@ from analytics.pages.frame import is_partial, show, staff_page
 from analytics.pages.phases import phases
 from analytics.pages.snippets import Snippet, skeleton, snippets
 from analytics.queries import BadFilter, HistoryFilter, Page, attempts_of, find_record
+from backends.own_url import own_url
 from backends.wire.kinds import Kind
 
 ROWS = 50
@@ -168,13 +168,6 @@ def _snippets(row: RequestRecord, sent: StoredBody | None) -> list[Snippet]:
         return []
     body = request_json(sent.content) if sent is not None and not sent.is_cut else None
     return snippets(kind, own_url(), body or skeleton(kind, row.model_asked, stream=row.stream))
-
-
-def own_url() -> str:
-    """The address that tools on this machine use."""
-    host = settings.PATCHBAY_HOST
-    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.PATCHBAY_PORT}"
 
 
 def _indented(text: str) -> str:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from django.db.models import Q, QuerySet
 
 from analytics.models import Facet, RequestRecord, SessionRow
-from analytics.pages.queries import session_sums
-from analytics.usage_sums import Sums
+from analytics.usage_sums import Sums, session_sums
 
 PAGE = 50
 MOST_TURNS = 400

@@ -12,10 +12,10 @@ from analytics.models import Body, SessionRow
 from analytics.pages.cache_busters import Change, first_change
 from analytics.pages.cache_losses import CacheLoss, cache_losses
 from analytics.pages.frame import show, staff_page
-from analytics.pages.queries import session_sums
 from analytics.pages.session_queries import known_keys, sessions_page_of, turns_of
 from analytics.pages.session_timeline import timeline
 from analytics.pages.session_tree import Node, tree_of
+from analytics.usage_sums import session_sums
 
 LOOKED_AT = 2  # losses whose bodies are compared: each takes four queries
 SHOWN_LOSSES = 20

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.pool_view import AccountView
+from analytics import figures
 from analytics.drafts import Outcome
 from analytics.models import RequestRecord
-from analytics.pages import figures
 from analytics.pages.live_state import live_state
 from analytics.pages.queries import Ranked, Spent, spent
 from analytics.rows import cost_text

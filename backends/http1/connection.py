@@ -62,14 +62,15 @@ class Connection(asyncio.Protocol):
         self._unsent: memoryview | None = None
         self._write_blocked = False
         self._read_paused = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._reset_answer()
 
     def _reset_answer(self) -> None:
         self._interim = False
         self._keep_alive = False
-        self._has_length = self._chunked = False
         self._cut_short = False  # not all of the request will be sent
-        self._header_count = 0
+        self._headers: list[tuple[bytes, bytes]] = []  # of the head that is coming in, then the trailers
         self._header_bytes = 0
         self._overhead = 0  # bytes since the last body byte: head, chunk sizes, trailers
 
@@ -98,6 +99,15 @@ class Connection(asyncio.Protocol):
         if self._read_paused and self._transport is not None:
             self._read_paused = False
             self._transport.resume_reading()
+
+    def ring_by(self, moment: float) -> None:
+        """Look at the exchange's deadline by then. One timer serves all exchanges of the connection, one after the
+        other: making one costs more than letting it ring in vain now and then.
+        """
+        if self._alarm is None or self._alarm_at > moment:
+            self._silence()
+            self._alarm_at = moment
+            self._alarm = self._loop.call_at(moment, self._rang)
 
     def abort(self) -> None:
         """Close the socket without another word. The owner hears of it when it is closed."""
@@ -147,6 +157,7 @@ class Connection(asyncio.Protocol):
         self._hear_last_words(exc)
         self._transport = None
         self._end(exc)
+        self._silence()
         del self._parser  # it holds our methods: a cycle
         self._owner.connection_gone(self)
 
@@ -165,30 +176,21 @@ class Connection(asyncio.Protocol):
             raise _Refused("sent a second answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_count += 1
+        self._headers.append((name.lower(), value))
         self._header_bytes += len(name) + len(value) + 4
-        if self._header_count > MAX_HEADERS or self._header_bytes > MAX_HEAD:
+        if len(self._headers) > MAX_HEADERS or self._header_bytes > MAX_HEAD:
             raise _Refused("sent more than 200 headers or 64 KiB of them")
-        exchange = self._exchange
-        if exchange is None or exchange.status:
-            return  # a trailer
-        name = name.lower()
-        if name == b"content-length":
-            self._has_length = True  # the parser refuses a second one, and one beside chunks
-        elif name == b"transfer-encoding":
-            if self._chunked or value.strip().lower() != b"chunked":
-                raise _Refused("sent a Transfer-Encoding that was not asked for")
-            self._chunked = True
-        exchange.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         exchange, status = self._exchange, self._parser.get_status_code()
         if exchange is None:
             return
+        headers, self._headers = self._headers, []
         if 100 <= status < 200:
-            self._interim_answer(exchange, status)
+            self._interim_answer(status)
             return
-        exchange.until_close = not self._has_length and not self._chunked
+        exchange.headers = headers
+        exchange.until_close = not _is_framed(headers)
         exchange.answer_began(status)
         if status >= 400 and self._unsent:
             self._unsent = None  # it has heard enough; the rest would only be thrown away
@@ -211,12 +213,10 @@ class Connection(asyncio.Protocol):
 
     # Steps.
 
-    def _interim_answer(self, exchange: Exchange, status: int) -> None:
+    def _interim_answer(self, status: int) -> None:
         if status == 101:
             raise _Refused("switched to another protocol without being asked")
         self._interim = True
-        self._has_length = self._chunked = False
-        exchange.headers.clear()
 
     def _send_on(self) -> None:
         """Write until the transport holds something back, or all is out."""
@@ -224,7 +224,8 @@ class Connection(asyncio.Protocol):
         if exchange is None or transport is None:
             return
         while self._unsent and not self._write_blocked and not transport.is_closing():
-            piece, self._unsent = self._unsent[:_SLICE], self._unsent[_SLICE:]
+            # None, not an empty rest: that one would hold the whole body while the connection is idle
+            piece, self._unsent = self._unsent[:_SLICE], self._unsent[_SLICE:] or None
             transport.write(piece)
         sent = not self._unsent and not self._write_blocked and not self._cut_short
         if exchange.status:
@@ -237,6 +238,17 @@ class Connection(asyncio.Protocol):
             self._read_paused = True
             self._transport.pause_reading()
         exchange.wake()
+
+    def _rang(self) -> None:
+        self._alarm = None
+        exchange = self._exchange
+        if exchange is not None and (moment := exchange.looked_at_the_clock()) is not None:
+            self.ring_by(moment)
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _leave(self, exchange: Exchange) -> None:
         """The answer is complete: back to the owner, if nothing about it was doubtful."""
@@ -291,3 +303,11 @@ class Connection(asyncio.Protocol):
             return SendFailed(f"{self.peer} {how} while the request was being sent. Check that server's log.")
         when = "in the middle of the response headers" if exchange.touched else "without an answer"
         return NoAnswer(f"{self.peer} {how} {when}. Check that server's log.")
+
+
+def _is_framed(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the head says where the body ends. The parser refuses a second length, and one beside chunks."""
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and codings != [b"chunked"]:
+        raise _Refused("sent a Transfer-Encoding that was not asked for")
+    return bool(codings) or b"content-length" in dict(headers)

@@ -18,8 +18,8 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 def content_encoding(headers: list[tuple[bytes, bytes]]) -> bytes:
     """b"" for a plain body, b"gzip" or b"deflate". Raises BadEncoding for any other."""
-    named = b",".join(value for name, value in headers if name == b"content-encoding").strip().lower()
-    named = named.removeprefix(b"x-")
+    found = [value for name, value in headers if name == b"content-encoding"]
+    named = b",".join(found).strip().lower().removeprefix(b"x-")
     if named in (b"", b"identity"):
         return b""
     if named in (b"gzip", b"deflate"):

@@ -1,6 +1,6 @@
 """One request on its way and the answer to it, as its sender sees them.
 
-Rule: holds at most HIGH_WATER unread bytes plus one read of the transport; one timer serves all deadlines.
+Rule: holds at most HIGH_WATER unread bytes plus one read of the transport; the line's timer serves all deadlines.
 `close()` may be called at any time and from anywhere, also twice; it never waits.
 """
 
@@ -21,6 +21,7 @@ class Line(Protocol):
     """What an exchange needs from the connection that carries it."""
 
     def resume_answer(self) -> None: ...
+    def ring_by(self, moment: float) -> None: ...
     def abort(self) -> None: ...
 
 
@@ -28,8 +29,6 @@ class Exchange:
     """The connection writes into it; the sender awaits `answered()`, then iterates over the body."""
 
     __slots__ = (
-        "_alarm",
-        "_alarm_at",
         "_chunks",
         "_deadline",
         "_line",
@@ -73,8 +72,6 @@ class Exchange:
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: float | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
 
     # For the sender.
 
@@ -146,12 +143,16 @@ class Exchange:
         if line is not None:
             line.abort()
 
+    def looked_at_the_clock(self) -> float | None:
+        """Fail when the deadline has passed. Returns the one that is still to come, None when nothing is waited for."""
+        if self._deadline is None or self._deadline > self._loop.time():
+            return self._deadline
+        self.fail(self._too_late())
+        return None
+
     def _let_go(self) -> None:
         self._line = None
         self._deadline = None
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         self.wake()
 
     def _take(self) -> bytes:
@@ -169,25 +170,9 @@ class Exchange:
             self._waiter = None
 
     def _expect_within(self, seconds: float) -> None:
-        """One timer serves every step: it is moved only when it would ring too late."""
         self._deadline = self._loop.time() + seconds
-        if self._alarm is None or self._alarm_at > self._deadline:
-            self._set_alarm(self._deadline)
-
-    def _set_alarm(self, at: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = self._loop.call_at(at, self._alarm_rang)
-
-    def _alarm_rang(self) -> None:
-        self._alarm = None
-        if self._deadline is None:
-            return
-        if self._deadline > self._loop.time():
-            self._set_alarm(self._deadline)
-        else:
-            self.fail(self._too_late())
+        if self._line is not None:
+            self._line.ring_by(self._deadline)
 
     def _too_late(self) -> UpstreamError:
         if self.status:

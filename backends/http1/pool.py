@@ -1,14 +1,18 @@
 """Connections kept for the next request, for one event loop, apart for each scheme, host and port.
 
-Rule: every open connection counts until its socket is closed; a free place goes to who has waited longest.
+Rule: every open connection counts until its socket is closed; a free place goes to who has waited longest. Who waits
+for a new connection takes one that becomes free meanwhile as well: opening takes several turns of the event loop, with
+TLS several round trips. The new one then goes to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 
 from backends.addresses import BaseUrl
 from backends.errors import ConnectTimedOut, NoAnswer, SendFailed, SendTimedOut
@@ -18,7 +22,6 @@ from backends.http1.exchange import Exchange
 from backends.http1.request import Deadlines, Request
 
 Key = tuple[str, str, int]
-Turn = Connection | None  # a connection to use, or a place in which to open one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,21 @@ class PoolLimits:
     idle_seconds: float = 60.0
 
 
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """A request without a connection. `dial`: one is being opened for it."""
+
+    base: BaseUrl
+    until: float  # on the loop's clock
+    turn: asyncio.Future[Connection]
+    dial: asyncio.Task[Connection] | None = None
+
+
 @dataclass(slots=True)
 class _Host:
     open: int = 0  # connections, in use or idle or being opened
     idle: list[Connection] = field(default_factory=list)  # oldest first
-    waiting: deque[asyncio.Future[Turn]] = field(default_factory=deque)
+    waiting: deque[_Waiter] = field(default_factory=deque)  # some may have been served
 
 
 class ConnectionPool:
@@ -46,6 +59,7 @@ class ConnectionPool:
         self._limits = limits or PoolLimits()
         self._hosts: dict[Key, _Host] = {}
         self._connections: set[Connection] = set()
+        self._dialling: set[_Waiter] = set()
         self._swept_at = self._loop.time()
 
     @property
@@ -85,13 +99,16 @@ class ConnectionPool:
         """Close every connection, also those in use. The event loop needs a turn or two to do it."""
         for connection in list(self._connections):
             connection.abort()
+        for waiter in self._dialling:
+            if waiter.turn.done() and waiter.dial is not None:
+                waiter.dial.cancel()  # nobody waits for it any more
 
     # What a connection reports.
 
     def connection_free(self, connection: Connection) -> None:
         host = self._host_of(connection)
         if waiter := _next_waiter(host):
-            waiter.set_result(connection)
+            waiter.turn.set_result(connection)
             return
         if len(host.idle) >= self._limits.idle:
             connection.abort()
@@ -116,28 +133,77 @@ class ConnectionPool:
         host = self._hosts.setdefault(key, _Host())
         if not fresh and (kept := self._kept(host)):
             return kept
-        until = self._loop.time() + seconds
-        if (
-            host.open >= self._limits.connections and not fresh
-        ):  # a second sending follows one that has just ended
-            turn = await self._turn(host, base, until)
-            if turn is not None:
-                return turn
-        else:
-            host.open += 1
-        return await self._opened(host, key, base, until)
-
-    async def _opened(self, host: _Host, key: Key, base: BaseUrl, until: float) -> Connection:
-        peer = f"{base.host}:{base.port}"
+        waiter = _Waiter(base, self._loop.time() + seconds, self._loop.create_future())
+        if not fresh:
+            host.waiting.append(waiter)
+        # A second sending follows one that has just ended, so it needs no place.
+        if fresh or host.open < self._limits.connections:
+            self._dial(host, key, waiter)
         try:
-            connection = await self._dialer.dial(base, lambda: Connection(self._loop, self, peer, key), until)
+            return await self._served(waiter)
         except BaseException:
-            self._free_place(host)
+            self._give_up(host, waiter)
             raise
+
+    def _dial(self, host: _Host, key: Key, waiter: _Waiter) -> None:
+        """Open a connection, in a place of its own."""
+        base, peer = waiter.base, f"{waiter.base.host}:{waiter.base.port}"
+        work = self._dialer.dial(base, lambda: Connection(self._loop, self, peer, key), waiter.until)
+        host.open += 1
+        self._dialling.add(waiter)
+        waiter.dial = self._loop.create_task(work, context=contextvars.Context())
+        waiter.dial.add_done_callback(partial(self._dialled, host, waiter))
+
+    def _dialled(self, host: _Host, waiter: _Waiter, dial: asyncio.Task[Connection]) -> None:
+        """To the request it was opened for; if that one is served or has left, to the next one."""
+        self._dialling.discard(waiter)
+        error = None if dial.cancelled() else dial.exception()
+        if dial.cancelled() or error is not None:
+            self._free_place(host)
+            if error is not None and not waiter.turn.done():
+                waiter.turn.set_exception(error)
+            return
+        connection = dial.result()
         self._connections.add(connection)
+        if not waiter.turn.done():
+            waiter.turn.set_result(connection)
+        elif waiter.turn.cancelled():
+            self._pass_on(host, connection)
+        elif not connection.closed:
+            self.connection_free(connection)
         if connection.lost:
             self.connection_gone(connection)
-        return connection
+
+    async def _served(self, waiter: _Waiter) -> Connection:
+        """The connection it is given. Opening one has its own deadlines, and errors that say more."""
+        if waiter.dial is None:
+            await asyncio.wait((waiter.turn,), timeout=max(0.0, waiter.until - self._loop.time()))
+            if waiter.dial is None and not waiter.turn.done():
+                raise ConnectTimedOut(
+                    f"All {self._limits.connections} connections to {waiter.base.host}:{waiter.base.port} stayed in"
+                    " use. Check whether that server is overloaded."
+                )
+        return await waiter.turn
+
+    def _give_up(self, host: _Host, waiter: _Waiter) -> None:
+        """The waiter leaves; what it was handed in the same moment goes on to the next one."""
+        with contextlib.suppress(ValueError):
+            host.waiting.remove(waiter)
+        if waiter.dial is not None:
+            waiter.dial.cancel()
+        if not waiter.turn.done():
+            waiter.turn.cancel()
+        elif not waiter.turn.cancelled() and waiter.turn.exception() is None:
+            self._pass_on(host, waiter.turn.result())
+
+    def _pass_on(self, host: _Host, connection: Connection) -> None:
+        """Whoever it was meant for has left. One that has served is kept; a new one only if somebody waits."""
+        if connection.served and not connection.closed:
+            self.connection_free(connection)
+        elif not connection.closed and (next_one := _next_waiter(host)):
+            next_one.turn.set_result(connection)
+        else:
+            connection.abort()
 
     def _kept(self, host: _Host) -> Connection | None:
         """The connection used last: the one least likely to be closed by the other side meanwhile."""
@@ -151,40 +217,12 @@ class ConnectionPool:
             connection.abort()
         return None
 
-    async def _turn(self, host: _Host, base: BaseUrl, until: float) -> Turn:
-        waiter: asyncio.Future[Turn] = self._loop.create_future()
-        host.waiting.append(waiter)
-        try:
-            async with asyncio.timeout_at(until):
-                return await waiter
-        except TimeoutError:
-            self._give_back(host, waiter)
-        except BaseException:
-            self._give_back(host, waiter)
-            raise
-        raise ConnectTimedOut(
-            f"All {self._limits.connections} connections to {base.host}:{base.port} stayed in use. "
-            "Check whether that server is overloaded."
-        )
-
-    def _give_back(self, host: _Host, waiter: asyncio.Future[Turn]) -> None:
-        """The waiter leaves; what it was handed in the same moment goes on to the next one."""
-        if waiter.cancelled() or not waiter.done():
-            waiter.cancel()
-            with contextlib.suppress(ValueError):
-                host.waiting.remove(waiter)
-            return
-        turn = waiter.result()
-        if turn is None:
-            self._free_place(host)
-        elif not turn.closed:
-            self.connection_free(turn)
-
     def _free_place(self, host: _Host) -> None:
-        if waiter := _next_waiter(host):
-            waiter.set_result(None)
-        else:
-            host.open -= 1
+        """Who has waited longest without a connection being opened for it may open one."""
+        host.open -= 1
+        waiter = next((one for one in host.waiting if one.dial is None and not one.turn.done()), None)
+        if waiter is not None:
+            self._dial(host, (waiter.base.scheme, waiter.base.host, waiter.base.port), waiter)
 
     def _host_of(self, connection: Connection) -> _Host:
         return self._hosts.setdefault(connection.key, _Host())
@@ -202,9 +240,9 @@ class ConnectionPool:
                 del self._hosts[key]
 
 
-def _next_waiter(host: _Host) -> asyncio.Future[Turn] | None:
+def _next_waiter(host: _Host) -> _Waiter | None:
     while host.waiting:
         waiter = host.waiting.popleft()
-        if not waiter.done():
+        if not waiter.turn.done():
             return waiter
     return None

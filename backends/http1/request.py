@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from backends.errors import HeaderRefused
 
@@ -20,8 +21,7 @@ _OURS = frozenset(
 _BODYLESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(msgspec.Struct, frozen=True):
     """Seconds. None of them is extended by bytes that are no progress.
 
     connect: a free place in the pool, name lookup, TCP and TLS. first_byte: from the request being out to the
@@ -33,8 +33,7 @@ class Deadlines:
     idle: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """`head` ends with the empty line. It holds the credential, so it has no place in a log."""
 
     head: bytes
@@ -54,21 +53,30 @@ def build_request(
     """
     if not _METHOD.fullmatch(method):
         raise HeaderRefused("The request method is not an HTTP method in capital letters.")
+    passing = [header for header in headers if header[0].lower() not in _OURS]
+    _check(passing)
     lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method, quoted_target(target), authority.encode("ascii"))]
-    for name, value in headers:
-        if name.lower() in _OURS:
-            continue
-        if not _TOKEN.fullmatch(name) or _CONTROL.search(value):
-            raise HeaderRefused(_refused(name))
-        lines.append(b"%b: %b" % (name, value))
+    lines += [b"%b: %b" % header for header in passing]
     if body or method not in _BODYLESS:
         lines.append(b"content-length: %d" % len(body))
     lines.append(b"accept-encoding: identity\r\n\r\n")
     return Request(b"\r\n".join(lines), body, method == b"HEAD")
 
 
+def _check(headers: list[tuple[bytes, bytes]]) -> None:
+    """Look at all of them at once, and at each only to say which one it is."""
+    names, values = [name for name, _ in headers], [value for _, value in headers]
+    if all(map(_TOKEN.fullmatch, names)) and not _CONTROL.search(b"".join(values)):
+        return
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or _CONTROL.search(value):
+            raise HeaderRefused(_refused(name))
+
+
 def quoted_target(target: bytes) -> bytes:
     """The request target with every byte that may not stand in a request line percent-encoded."""
+    if _UNSAFE.search(target) is None:
+        return target
     return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], target)
 
 

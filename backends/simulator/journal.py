@@ -208,11 +208,6 @@ class Journal:
         finally:
             self._waiting.remove(change)
 
-    async def wait_count(self, count: int, timeout: float = 5.0) -> list[Entry]:
-        """All entries, once there are at least `count` with a completed answer or a closed connection."""
-        await self.wait_for(lambda _: sum(entry.done for entry in self._entries) >= count, timeout)
-        return self.entries
-
     async def wait_idle(self, timeout: float = 5.0) -> None:
         """Return when no connection is open. Raises TimeoutError."""
         change = asyncio.Event()

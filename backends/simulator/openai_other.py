@@ -32,13 +32,15 @@ def read_embeddings(body: JsonObject) -> Ask:
 
 
 def _inputs(given: object) -> tuple[str, ...]:
-    """One text per vector. A list of token numbers counts as one text."""
+    """One text per vector. A list of token numbers counts as one text. Nothing where an item is neither."""
     if isinstance(given, str):
         return (given,)
     if not isinstance(given, list) or not given:
         return ()
     if isinstance(given[0], int):
         return (" ".join(map(str, given)),)
+    if not all(isinstance(item, (str, list)) for item in given):
+        return ()
     return tuple(item if isinstance(item, str) else " ".join(map(str, item)) for item in given)
 
 
@@ -74,12 +76,14 @@ def read_completion(body: JsonObject) -> Ask:
     require(body, "model")
     require(body, "prompt")
     prompts = _inputs(body["prompt"])
+    if not prompts:
+        raise BadRequest("Invalid 'prompt': give text, texts or tokens.", param="prompt")
     return Ask(
         kind=Kind.COMPLETIONS,
         model=body["model"],
         body=body,
         stream=body.get("stream") is True,
-        last_text=prompts[-1] if prompts else "",
+        last_text=prompts[-1],
         max_tokens=whole(body, "max_tokens"),
         input_tokens=input_tokens(body["prompt"]),
         include_usage=mapping(body.get("stream_options")).get("include_usage") is True,

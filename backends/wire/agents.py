@@ -6,13 +6,13 @@ Rule: only what a client names counts; nothing here is guessed from a body, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from backends.wire.session import safe_id
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(msgspec.Struct, frozen=True):
     """Where in the tree of one piece of work a request stands; all three as `session_of()` gives ids.
 
     `session`: the work as a whole. `agent`: "" for the session's own voice. `parent`: the agent that started this

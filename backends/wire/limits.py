@@ -7,8 +7,9 @@ on our clock. An answer without such headers gives `NO_LIMITS`, which changes no
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from backends.wire.limit_headers import (
     EVERY_MODEL,
@@ -33,8 +34,7 @@ _REJECTED = b"rejected"
 _ALLOWED = (b"allowed", b"allowed_warning")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """One window, as the provider reports it.
 
     `window`: 5h, 7d, 7d_opus, requests, tokens-minute, overage, …; at most 64 characters. `model_class`: the
@@ -57,8 +57,7 @@ class Reading:
     is_rejected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """All that one answer says.
 
     `retry_at`: from `retry-after-ms` or `retry-after`, on our clock; from now to 7 days ahead, else None.
@@ -162,7 +161,7 @@ def _refuses(general: _Fields, readings: list[Reading], model: str) -> bool:
     if "status" in general:
         return general["status"] == _REJECTED
     refused = [reading for reading in readings if reading.is_rejected and reading.window != OVERAGE]
-    return any(reading.model_class in classes_of(model) for reading in refused)
+    return bool(refused) and any(reading.model_class in classes_of(model) for reading in refused)
 
 
 def _claimed(claim: str, general: _Fields, model: str, now: float) -> Reading:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from functools import lru_cache
 from itertools import accumulate, islice
 
 _PIECE = 64 * 1024  # bounds the memory of one step and fits a CPU cache
@@ -43,7 +44,9 @@ def top_level_values(body: bytes, key: bytes, max_depth: int) -> list[tuple[int,
         value = _VALUE.match(body, colon.end()) if colon else None
         if value:
             spans.append(value.span())
-    walk.advance(len(body))
+    # With fewer brackets, in strings or not, it cannot be too deep.
+    if body.count(b"{") + body.count(b"[") > max_depth:
+        walk.advance(len(body))
     return spans
 
 
@@ -113,6 +116,7 @@ def _candidates(body: bytes, key: bytes) -> list[tuple[int, int]]:
     return [span for span in found if body[span[0] - 1] != 0x5C]
 
 
+@lru_cache(maxsize=8)
 def _escapes(key: bytes) -> list[bytes]:
     """The beginnings of all escapes that may spell a letter of the key: `\\u006` for all of "model"."""
     return sorted({b"\\u00%x" % (letter >> 4) for letter in key})

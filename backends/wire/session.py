@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 
@@ -43,8 +42,7 @@ _QUOTE, _BRACKET = b'"['
 _NO_SESSION_KINDS = frozenset((Kind.EMBEDDINGS, Kind.COMPLETIONS))
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """`id`: at most 80 characters of printable ASCII without spaces; "" when there is nothing to go by.
 
     `source`: where it is from: "header", "metadata", "cache_key", "conversation", "first_message",

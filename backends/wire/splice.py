@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -27,8 +26,7 @@ _SLICE = 32 * 1024
 _WRONG_ENCODINGS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(msgspec.Struct, frozen=True):
     """What routing needs of a request. `model_span`: the model's JSON string in the body, with its quotes.
 
     `clues` may hold what a user wrote, so it is not shown.
@@ -38,7 +36,10 @@ class Peek:
     model_span: tuple[int, int] | None
     stream: bool
     kind: Kind
-    clues: Clues = field(default=NO_CLUES, repr=False)
+    clues: Clues = NO_CLUES
+
+    def __repr__(self) -> str:
+        return f"<Peek, {self.kind.value} for {self.model!r}>"
 
 
 def peek(kind: Kind, body: bytes, *, model_required: bool = True) -> Peek:

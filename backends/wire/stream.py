@@ -109,7 +109,7 @@ def pending_data(pending: bytes) -> bytes:
 def load_object(data: bytes | msgspec.Raw) -> Mapping[str, object]:
     """The JSON object in `data`; an empty mapping for anything else, whatever it is."""
     value = load(data)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def load(data: bytes | msgspec.Raw) -> object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 from msgspec import Raw, Struct
 
@@ -25,8 +23,7 @@ _TAPS: dict[Kind, type[AnthropicTap] | type[ChatTap] | type[ResponsesTap]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFacts:
+class ResponseFacts(Struct, frozen=True):
     """What the body of a 2xx answer tells. `valid`: it is a JSON object. `error`: an error despite 2xx."""
 
     usage: Usage | None
@@ -39,10 +36,13 @@ class _Named(Struct, gc=False):
     id: str = ""
 
 
+_ABSENT = Raw(b"null")
+
+
 class _Body(Struct, gc=False):
-    model: Raw = Raw(b"null")
-    usage: Raw = Raw(b"null")
-    error: Raw = Raw(b"null")
+    model: Raw = _ABSENT
+    usage: Raw = _ABSENT
+    error: Raw = _ABSENT
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -70,7 +70,8 @@ def read_response(kind: Kind, body: bytes) -> ResponseFacts:
         found = _BODY.decode(body)
     except (ValueError, RecursionError):
         return ResponseFacts(None, None, None, valid=False)
-    model, error = load(found.model), load(found.error)
+    model = load(found.model)
+    error = load(found.error) if found.error is not _ABSENT else None
     return ResponseFacts(
         usage=usage_from(kind, load_object(found.usage), bytes(found.usage)),
         model=model if isinstance(model, str) else None,

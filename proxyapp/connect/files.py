@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from backends.private_files import PRIVATE, new_file, sync_directory, whole_file
 from proxyapp.connect.parts import ConnectError, Edit
 
 MAX_BYTES = 8 * 2**20
-PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +150,11 @@ def digest(content: bytes) -> str:
 
 def replace(path: Path, content: bytes, mode: int) -> None:
     """Write a whole file beside `path` and rename it over it. Raises OSError."""
-    with _draft(path) as draft:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(handle, mode)
-            _keep_owner(handle, path)
-            os.fsync(handle)
-        os.replace(draft, path)
+    with whole_file(path) as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        _keep_owner(file.fileno(), path)
     _sync(path.parent)
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _keep_owner(handle: int, path: Path) -> None:
@@ -187,15 +172,12 @@ def _back_up(change: Change, now: datetime) -> Path:
     while True:
         backup = change.path.with_name(f"{stem}{f'-{number}' if number > 1 else ''}.bak")
         try:
-            handle = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE)
+            with new_file(backup) as file:
+                file.write(change.before or b"")
+                _keep_owner(file.fileno(), change.path)
         except FileExistsError:
             number += 1
             continue
-        with os.fdopen(handle, "wb") as file:
-            file.write(change.before or b"")
-            file.flush()
-            _keep_owner(handle, change.path)
-            os.fsync(handle)
         shutil.copystat(change.path, backup)
         return backup
 
@@ -218,9 +200,6 @@ def _remove_folders(made: Sequence[Path]) -> None:
 
 
 def _sync(folder: Path) -> None:
+    """As durable as the file system can make it: some cannot sync a folder, and the file is in its place by now."""
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_directory(folder)

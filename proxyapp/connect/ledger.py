@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from backends.private_files import PRIVATE
 from proxyapp.connect import files
 from proxyapp.connect.files import Change, Written
 from proxyapp.connect.parts import ConnectError
@@ -117,7 +118,7 @@ class Ledger:
     def _write(self, entries: list[Entry]) -> None:
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         if entries:
-            files.replace(self._path, msgspec.json.format(msgspec.json.encode(entries)), files.PRIVATE)
+            files.replace(self._path, msgspec.json.format(msgspec.json.encode(entries)), PRIVATE)
         else:
             self._path.unlink(missing_ok=True)
 

@@ -12,10 +12,10 @@ from django.utils import timezone
 from accounts.client_auth import digest_of, keys_required
 from accounts.models import Account, ClientKey
 from accounts.snapshot import Demo, Snapshot, load_snapshot
+from backends.own_url import own_url
 from backends.routing import NoRoute, decide, family_backend, known_names
 from backends.wire.kinds import Protocol
 from proxyapp.connect.parts import ConnectError, Needs, Tool, Wish
-from proxyapp.front import base_url
 
 SHOWN_NAMES = 12
 _OUR_KEY = re.compile(r"\bpb-[A-Za-z0-9_-]{20,}")
@@ -68,7 +68,7 @@ def wish_for(tool: Tool, facts: Facts, *, asked: Sequence[str], key: str) -> Wis
         models = (_only_choice(tool, facts),)
     used = models[0] if models else tool.own_model
     return Wish(
-        url=base_url(),
+        url=own_url(),
         key=key,
         models=models,
         serves_own=serves_own,

@@ -19,9 +19,9 @@ from accounts.snapshot import Snapshot, load_snapshot
 from accounts.vault import VaultError
 from backends.models import Route
 from backends.online import run_online
+from backends.own_url import own_url
 from proxyapp.doctor import configuration, databases, home, machine, online
 from proxyapp.doctor.findings import Finding, fail, warn
-from proxyapp.front import base_url
 
 
 def examine() -> list[Finding]:
@@ -78,7 +78,7 @@ def _online(snapshot: Snapshot | None) -> list[Finding]:
 
 
 async def _ask(snapshot: Snapshot | None) -> list[Finding]:
-    url = base_url()
+    url = own_url()
     port = online.port_finding(await online.ask_port(url), url, settings.VERSION)
     if snapshot is None:
         return [port]

@@ -3,6 +3,7 @@
     run.py            serve(): listen, wait for a signal, drain, exit code
     event_loop.py     uvloop before Daphne
     listening.py      the port
+    accepting.py      connections, shared evenly among several workers
     limits.py         how much a client may ask for
     daphne_server.py  Daphne for WebSockets, our own HTTP side beside it
     hub.py            what all connections share, and the sweep that keeps every deadline

@@ -33,8 +33,10 @@ _LEAVING = Refusal(
     "shutting_down",
     ((b"retry-after", b"1"),),
 )
-# After a stream that began before the drain, its client may still send one request and read the refusal.
-_DRAIN_GRACE = 2 * SWEEP_SECONDS
+# A proxy that keeps connections cannot know that we leave before it has sent its next request, and may not send that
+# one twice. So in a drain an open connection may bring one more within this time; its answer says that it is the last.
+_LAST_REQUEST_SECONDS = 4 * SWEEP_SECONDS
+_LAST_BODY_SECONDS = 5.0  # and what is half sent may be sent to its end
 
 
 class Phase(enum.Enum):
@@ -171,7 +173,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, head: Head) -> None:
         """A head is complete: refuse it, hand it over, or read its body."""
         self._head = head
-        if draining() and head.raw_path not in _SERVED_WHILE_DRAINING:
+        if self._comes_too_late() and head.raw_path not in _SERVED_WHILE_DRAINING:
             self._refuse(_LEAVING)
         elif head.upgrade == b"websocket" and head.raw_path not in _API_ONLY:
             self._upgrade(head)
@@ -200,7 +202,7 @@ class Connection(asyncio.Protocol):
             if head.expects_continue and not self._buffer:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         allowed = limits.body_seconds + head.content_length / limits.body_bytes_per_second
-        self._deadline = time.monotonic() + allowed
+        self._deadline = time.monotonic() + (min(allowed, _LAST_BODY_SECONDS) if draining() else allowed)
         self._phase = Phase.BODY
 
     def _read_body(self) -> bool:
@@ -267,7 +269,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._phase, self._head = Phase.HEAD, None
-        idle = _DRAIN_GRACE if draining() else self._hub.limits.keep_alive_seconds
+        idle = _LAST_REQUEST_SECONDS if draining() else self._hub.limits.keep_alive_seconds
         self._deadline = time.monotonic() + idle
         if not self._reading:
             self._transport.resume_reading()
@@ -313,6 +315,8 @@ class Connection(asyncio.Protocol):
         """Act on the deadline that has passed."""
         if now > self._stalled_at or self._phase is Phase.REFUSED:
             self.abort()
+        elif draining() and (self._phase is Phase.BODY or self._buffer):
+            self._refuse(_LEAVING)
         elif self._phase is Phase.BODY:
             self._refuse(Refusal(408, "The request body came too slowly. Send it again, faster."))
         elif self._buffer:
@@ -321,11 +325,15 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def drain(self) -> None:
-        """The server is leaving: idle connections close, half-sent requests are refused, the rest goes on."""
-        if self._phase is Phase.BODY or (self._phase is Phase.HEAD and self._buffer):
-            self._refuse(_LEAVING)
-        elif self._phase is Phase.HEAD:
-            self.close()
+        """The server is leaving: what is open may bring one more whole request, soon; what runs goes on."""
+        if self._phase in (Phase.HEAD, Phase.BODY):
+            is_begun = self._phase is Phase.BODY or self._buffer
+            seconds = _LAST_BODY_SECONDS if is_begun else _LAST_REQUEST_SECONDS
+            self._deadline = min(self._deadline, time.monotonic() + seconds, self._hub.last_call)
+
+    def _comes_too_late(self) -> bool:
+        """Whether we leave, and what is begun now could be cut when the drain time is up."""
+        return draining() and time.monotonic() > self._hub.last_call
 
     def close(self) -> None:
         """Close once everything is written; a client that does not read is cut after the stall limit."""

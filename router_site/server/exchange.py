@@ -287,20 +287,13 @@ class Exchange:
     def _head_bytes(self, message: Message, whole: int | None) -> bytes:
         """Render the head and settle the framing. `whole` is the size of a body that is complete already."""
         status: int = message["status"]
-        lines: list[bytes] = []
-        length: bytes | None = None
-        options = b""
-        for name, value in message.get("headers", ()):
-            lower = name.lower()
-            if lower == b"content-length":
-                length = bytes(value)
-            elif lower == b"connection":
-                options = value.lower()
-                self._close = self._close or b"close" in options
-            if lower not in _OURS:
-                lines.append(b"%b: %b\r\n" % (lower, value))
+        headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+        lines = [b"%b: %b\r\n" % header for header in headers if header[0] not in _OURS]
         block = b"".join(lines)
         _refuse_injection(block, len(lines))
+        named = dict(headers)
+        length, options = named.get(b"content-length"), named.get(b"connection", b"").lower()
+        self._close = self._close or b"close" in options
         self._close = self._close or (self._connection is not None and self._connection.is_last())
         framing = self._framing(status, length, whole)
         closing = _CLOSING[self._close, b"upgrade" in options]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
@@ -56,6 +57,7 @@ class Hub:
         self.connections: set[Connection] = set()
         self.exchanges: set[Exchange] = set()
         self.websockets: set[WebSocketBridge] = set()
+        self.last_call = math.inf  # after this moment of a drain nothing new is begun
         self.body_bytes = 0  # request bodies held in memory, arriving or being worked on
         self.date_line = b""
         self._date_second = 0

@@ -13,12 +13,15 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.tasks import spawn, supervise
 from proxyapp.drain import DRAINING, SHUTDOWN
+from router_site.crowd import Crowd
 from router_site.refusals import OnRejected
+from router_site.server.accepting import Acceptor
 from router_site.server.event_loop import load_server
 from router_site.server.hub import SWEEP_SECONDS, Admit, Application
 from router_site.server.limits import Limits
@@ -64,6 +67,7 @@ def serve(
     on_rejected: OnRejected | None = None,
     admit: Admit | None = None,
     listener: socket.socket | None = None,
+    worker: tuple[Crowd, int] | None = None,
 ) -> int:
     """Serve until a signal; return the exit code: 0 after a drain, 1 when forced or without the port.
 
@@ -71,7 +75,8 @@ def serve(
     the first signal, `on_shutdown` when the drain time is up, `on_stop` (awaited for half a second) when all
     requests have ended, `on_rejected` for each request refused before the application saw it, `admit` to
     refuse a request whose body has not arrived yet. `listener`: a socket that `bind` has made already, to
-    share a port between processes. Uses the process-wide Twisted reactor: once per process.
+    share a port between processes; `worker`: this one's number, and how the workers share the port evenly. Uses
+    the process-wide Twisted reactor: once per process.
     """
     server_class = load_server()
     try:
@@ -84,20 +89,27 @@ def serve(
     asyncio.set_event_loop(loop)
     server = server_class(application, limits, on_rejected=on_rejected, admit=admit)
     hooks = Hooks(on_ready, on_drain, on_shutdown, on_stop)
-    return loop.run_until_complete(_Run(server, listener, drain_seconds, hooks).main())
+    return loop.run_until_complete(_Run(server, listener, drain_seconds, hooks, worker).main())
 
 
 class _Run:
     """One run of a server, from listening to the last task."""
 
     def __init__(
-        self, server: PatchbayServer, listener: socket.socket, drain_seconds: float, hooks: Hooks
+        self,
+        server: PatchbayServer,
+        listener: socket.socket,
+        drain_seconds: float,
+        hooks: Hooks,
+        worker: tuple[Crowd, int] | None,
     ) -> None:
         self._server = server
         self._hub = server.hub
         self._listener = listener
         self._drain_seconds = drain_seconds
         self._hooks = hooks
+        self._worker = worker
+        self._acceptor: Acceptor | None = None
         self._leave = asyncio.Event()  # the first signal
         self._force = asyncio.Event()  # the second one
 
@@ -106,16 +118,23 @@ class _Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        listening = await loop.create_server(self._server.new_connection, sock=self._listener)
+        listening = await self._listen()
         self._server.start_checks()
         sweeping = supervise(self._sweep_for_ever, name="server-sweep")
         _call(self._hooks.on_ready)
         await self._leave.wait()
-        listening.close()
+        await self._stop_listening(listening)
         await self._drain_unless_forced()
         sweeping.cancel()
         await self._end()
         return EXIT_FORCED if self._force.is_set() else EXIT_DRAINED
+
+    async def _listen(self) -> asyncio.Server | Acceptor:
+        factory = self._server.new_connection
+        if self._worker is None:
+            return await asyncio.get_running_loop().create_server(factory, sock=self._listener)
+        self._acceptor = Acceptor(self._listener, factory, *self._worker, lambda: len(self._hub.connections))
+        return self._acceptor
 
     def _on_signal(self) -> None:
         if not self._leave.is_set():
@@ -131,8 +150,22 @@ class _Run:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._hub.sweep()
+            if self._acceptor is not None:
+                self._acceptor.tell()
 
     # --- leaving ------------------------------------------------------------------------------------------
+
+    async def _stop_listening(self, listening: asyncio.Server | Acceptor) -> None:
+        """Close the port. Whom the kernel has connected already is let in first: closing would reset them."""
+        loop, found = asyncio.get_running_loop(), []
+        with self._listener.dup() as spare:
+            listening.close()
+            spare.setblocking(False)
+            with suppress(OSError):  # nobody is left
+                while True:
+                    found.append(spare.accept()[0])
+        made = (loop.connect_accepted_socket(self._server.new_connection, client) for client in found)
+        await asyncio.gather(*made, return_exceptions=True)
 
     async def _drain_unless_forced(self) -> None:
         draining = spawn(self._drain(), name="server-drain")
@@ -144,6 +177,7 @@ class _Run:
 
     async def _drain(self) -> None:
         """Let what runs finish, then say that time is up, then http.disconnect. Ends once all is quiet."""
+        self._hub.last_call = time.monotonic() + self._drain_seconds / 2
         DRAINING.come()
         _call(self._hooks.on_drain)
         for connection in list(self._hub.connections):

@@ -89,6 +89,24 @@ def execute(*statements: str) -> None:
             cursor.execute(statement)
 
 
+def fill_disk() -> None:
+    """From now on no token can be written."""
+    on = "BEFORE UPDATE OF sealed_access ON accounts_oauthtoken"
+    if connection.vendor == "sqlite":
+        execute(f"CREATE TRIGGER stuck {on} BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
+        return
+    execute(
+        "CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE disk_full; END $$",
+        f"CREATE TRIGGER stuck {on} FOR EACH ROW EXECUTE FUNCTION no_room()",
+    )
+
+
+def free_disk() -> None:
+    """It can be written again."""
+    execute("DROP TRIGGER stuck" + ("" if connection.vendor == "sqlite" else " ON accounts_oauthtoken"))
+
+
 def row(uid: str) -> dict[str, Any]:
     """What the database holds of a token, opened."""
     token = OAuthToken.objects.select_related("account__backend").get(account__uid=uid)
@@ -147,16 +165,12 @@ async def cancelled(uid: str, after_s: float) -> dict[str, Any]:
 
 async def unwritable(uid: str) -> dict[str, Any]:
     """A refresh while the row cannot be written, then again when it can."""
-    trigger = (
-        "CREATE TRIGGER full BEFORE UPDATE OF sealed_access ON accounts_oauthtoken"
-        " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
-    )
-    await in_database_thread(lambda: execute(trigger))
+    await in_database_thread(fill_disk)
     ours = Refresher()
     first = await ours.refresh_now(uid, seen_generation=1)
     held = {"result": first, "problems": ours.problems(), **await state(uid)}
     again = await ours.refresh_now(uid, seen_generation=1)
-    await in_database_thread(lambda: execute("DROP TRIGGER full"))
+    await in_database_thread(free_disk)
     last = await ours.refresh_now(uid)
     return {"held": held, "again": again, "last": last, "problems": ours.problems(), **await state(uid)}
 
@@ -218,7 +232,7 @@ async def keep(until: dict[str, int], again_s: float = 5.0, seconds: float = 8.0
 ORDERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(migrate, add, log_in, log_out, change, execute, row, refresh, state),
+        *(migrate, add, log_in, log_out, change, fill_disk, free_disk, row, refresh, state),
         *(cancelled, unwritable, unwritable_at_start, keep, keep_through_trouble),
     )
 }

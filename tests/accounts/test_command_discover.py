@@ -169,7 +169,7 @@ def test_a_port_that_is_none_is_wrong_use(ports: str) -> None:
 def test_a_person_is_asked_for_each(server: SimulatorThread, tmp_path: Path) -> None:
     with SimulatorThread(models=["delta"]) as second:
         patchbay = Patchbay(home=tmp_path / "home")
-        patchbay.home.mkdir(mode=0o700)
+        patchbay.furnish()
         first_port, second_port = port_of(server), port_of(second)
         words = ("discover", "--ports", f"{first_port},{second_port}")
         with Terminal(patchbay.environment, *words) as terminal:

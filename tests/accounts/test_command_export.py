@@ -98,6 +98,13 @@ def make_everything(token_file: Path) -> None:
         model="gpt-*", since=date(2026, 11, 1), input=Decimal("1.25"), note="contract"
     )
     PriceOverride.objects.create(model="qwen", since=date(2026, 11, 1), backend=local, output=Decimal(2))
+    make_keys()
+    OAuthProvider.objects.create(
+        backend=anthropic, client_id="my-client", issuer="https://id.example.com", scopes="a b"
+    )
+
+
+def make_keys() -> None:
     key_add("laptop", ("gpt-*",), "90d")
     key_add("old")
     key_revoke("old")
@@ -106,9 +113,6 @@ def make_everything(token_file: Path) -> None:
     )
     ClientKey.objects.filter(name="laptop").update(budget=Decimal("2.5"), budget_period="day")
     ClientKey.objects.filter(name="laptop").update(expires_at=datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
-    OAuthProvider.objects.create(
-        backend=anthropic, client_id="my-client", issuer="https://id.example.com", scopes="a b"
-    )
 
 
 def forget_everything() -> None:

@@ -264,7 +264,7 @@ def test_the_token_of_a_plan_comes_with_its_terms(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("answer", "code", "last"), [("y", 0, "Added: backend 2"), ("n", 1, "Nothing was")])
 def test_a_person_is_asked(answer: str, code: int, last: str, tmp_path: Path) -> None:
     patchbay = Patchbay(home=tmp_path / "home")
-    patchbay.home.mkdir(mode=0o700)
+    patchbay.furnish()
     with Terminal(patchbay.environment, "import", str(SAMPLES / "ccr-2.json")) as terminal:
         terminal.expect("Make these changes? [y/N]")
         terminal.type(answer)

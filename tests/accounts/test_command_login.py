@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from accounts.models import Account
 from accounts.services import account_add
 from backends.models import Backend
 from backends.services import NewBackend, backend_add
-from tests.patchbay import PROJECT, Patchbay
+from tests.patchbay import PROJECT, Patchbay, copy_home
 from tests.servers import SimulatorThread
 from tests.terminal import Terminal
 
@@ -49,7 +48,7 @@ def claude_home(
 ) -> Path:
     """The same, with a Claude backend."""
     home = tmp_path_factory.mktemp("claude") / "home"
-    shutil.copytree(empty_home, home)
+    copy_home(empty_home, home)
     words = ("backend", "add", "anthropic", "--base-url", simulator.url, "--key-stdin")
     Patchbay(home=home).manage(*words, stdin=KEY)
     return home
@@ -58,7 +57,7 @@ def claude_home(
 @pytest.fixture
 def patchbay(empty_home: Path, tmp_path: Path) -> Patchbay:
     """A home without a backend, on a machine that holds nothing."""
-    shutil.copytree(empty_home, tmp_path / "home")
+    copy_home(empty_home, tmp_path / "home")
     (tmp_path / "user").mkdir()
     return Patchbay({"HOME": str(tmp_path / "user")}, home=tmp_path / "home")
 
@@ -66,7 +65,7 @@ def patchbay(empty_home: Path, tmp_path: Path) -> Patchbay:
 @pytest.fixture
 def with_provider(claude_home: Path, simulator: SimulatorThread, tmp_path: Path) -> Patchbay:
     """A home with a Claude backend and an OAuth client for it."""
-    shutil.copytree(claude_home, tmp_path / "home")
+    copy_home(claude_home, tmp_path / "home")
     (tmp_path / "user").mkdir()
     settings = {
         "HOME": str(tmp_path / "user"),
@@ -101,6 +100,14 @@ def status(patchbay: Patchbay, alias: str = "login") -> Any:
     return json.loads(patchbay.manage("status", alias, "--json").stdout)
 
 
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, stdin: str = "") -> tuple[str, str]:
+    """A command in this process: what it says on either stream."""
+    out, err = StringIO(), StringIO()
+    monkeypatch.setattr(sys, "stdin", StringIO(stdin))
+    call_command(*words, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
 def failure(patchbay: Patchbay, *words: str, stdin: str = "") -> tuple[int, str]:
     done = patchbay.manage(*words, stdin=stdin, check=False)
     assert done.stdout == ""
@@ -119,13 +126,14 @@ def test_without_a_terminal_and_without_options_it_says_what_to_give(patchbay: P
     assert patchbay.manage("backend", "list", "--json").stdout.strip() == "[]"
 
 
-def test_a_key_makes_the_claude_backend_and_a_second_one_replaces_it(patchbay: Patchbay) -> None:
-    done = patchbay.manage("login", "--key-stdin", stdin=f"{KEY}\n")
-    assert "Account login is logged in at anthropic. Credential: healthy." in done.stdout
-    assert "Backend anthropic (https://api.anthropic.com) was added." in done.stderr
-    assert NOTICE not in done.stderr
-    words = ("login", "--key-stdin", "--json")
-    again = json.loads(patchbay.manage(*words, stdin="sk-other-9876543210zzzz").stdout)
+@pytest.mark.django_db
+def test_a_key_makes_the_claude_backend_and_a_second_one_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = run(monkeypatch, "login", "--key-stdin", stdin=f"{KEY}\n")
+    assert "Account login is logged in at anthropic. Credential: healthy." in out
+    assert "Backend anthropic (https://api.anthropic.com) was added." in err
+    assert NOTICE not in err
+    out, _ = run(monkeypatch, "login", "--key-stdin", "--json", stdin="sk-other-9876543210zzzz")
+    again = json.loads(out)
     assert (again["alias"], again["kind"], again["keyHint"]) == ("login", "api_key", "…zzzz")
 
 
@@ -147,12 +155,14 @@ def test_a_token_file_is_followed_and_named_without_a_question(patchbay: Patchba
     assert path.read_bytes() == before
 
 
-def test_a_pasted_token_of_a_plan_comes_with_the_notice(patchbay: Patchbay) -> None:
-    done = patchbay.manage("login", "plan", "--key-stdin", stdin="sk-ant-oat01-canary-0123456789")
-    assert NOTICE in done.stderr
-    assert "https://code.claude.com/docs/en/legal-and-compliance" in done.stderr
-    assert "expires in 364d" in done.stdout
-    assert "canary" not in done.stdout + done.stderr
+@pytest.mark.django_db
+def test_a_pasted_token_of_a_plan_comes_with_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("login", "plan", "--key-stdin")
+    out, err = run(monkeypatch, *words, stdin="sk-ant-oat01-canary-0123456789")
+    assert NOTICE in err
+    assert "https://code.claude.com/docs/en/legal-and-compliance" in err
+    assert "expires in 364d" in out
+    assert "canary" not in out + err
 
 
 @pytest.mark.django_db
@@ -296,11 +306,12 @@ def test_tokens_from_standard_input(with_provider: Patchbay, simulator: Simulato
     assert (code, "access_token" in said, "canary" in said) == (1, True, False)
 
 
-def test_a_refresh_token_that_nothing_could_use_is_left_out(patchbay: Patchbay) -> None:
+@pytest.mark.django_db
+def test_a_refresh_token_that_nothing_could_use_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = json.dumps({"access_token": "tok-0123456789", "refresh_token": "ref-0123456789"})
-    done = patchbay.manage("login", "--oauth-json-stdin", "--json", stdin=tokens)
-    assert json.loads(done.stdout)["canRefresh"] is False
-    assert "The refresh token is left out" in done.stderr
+    out, err = run(monkeypatch, "login", "--oauth-json-stdin", "--json", stdin=tokens)
+    assert json.loads(out)["canRefresh"] is False
+    assert "The refresh token is left out" in err
 
 
 # --- at a terminal --------------------------------------------------------------------------------------

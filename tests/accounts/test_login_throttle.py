@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +13,9 @@ WHO = ("ann", "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
-def _fresh_throttle() -> Iterator[None]:
+def _fresh_throttle(settings: Any) -> Iterator[None]:
+    """Passwords are hashed the cheap way: how often they may be tried is what counts here."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     throttle.clear()
     yield
     throttle.clear()

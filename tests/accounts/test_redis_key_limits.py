@@ -203,3 +203,54 @@ async def test_without_redis_each_process_gives_out_its_share_and_then_they_agre
             assert await has_room(states[0], limits(budget=Decimal(10)), Decimal(4))
     finally:
         server.kill()
+
+
+@asynccontextmanager
+async def apart(count: int) -> AsyncIterator[tuple[RedisServer, list[RedisKeyLimits]]]:
+    """States in step, on a server of their own that the test kills."""
+    server = RedisServer()
+    server.start()
+    try:
+        async with shared(server.url, count) as states:
+            yield server, states
+    finally:
+        server.kill()
+
+
+async def test_the_share_of_a_budget_is_one_share_however_often_somebody_asks() -> None:
+    own = limits(budget=Decimal(10))
+    async with apart(2) as (server, states):
+        (await states[0].reserve(own, 0, DOLLAR)).settle(0, DOLLAR)
+        await states[1].reserve(own, 0, DOLLAR)
+        await states[0].reserve(own, 0, DOLLAR)  # and hears what the other one holds
+        server.kill()
+        await until(lambda: not any(state.is_shared for state in states))
+        spent = [0, 0]
+        for place, state in enumerate(states):
+            for _ in range(200):
+                try:
+                    (await state.reserve(own, 0, Decimal("0.1"))).settle(0, Decimal("0.1"))
+                except LimitReached:
+                    break
+                spent[place] += 1
+        assert spent == [35, 40], "a half of the 7 and of the 8 dollars that each knew to be left"
+
+
+async def test_what_was_sent_apart_counts_in_the_minute_afterwards() -> None:
+    own = limits(requests=8, tokens=1000)
+    async with apart(2) as (server, states):
+        for state in states:
+            (await state.reserve(own, 100)).settle(100, None)
+        server.kill()
+        await until(lambda: not any(state.is_shared for state in states))
+        holds = [await state.reserve(own, 200) for state in states for _ in range(2)]
+        assert (await refused(states[0], own, 400)).shortage.limit is Limit.TOKENS
+        for hold in holds:
+            hold.settle(150, None)
+        server.start()
+        await until(lambda: all(state.is_shared for state in states))
+        found = await refused(states[1], own, 500)  # this Redis never knew of the first two
+        assert (found.shortage.limit, found.shortage.used) == (Limit.TOKENS, 600)
+        for number in range(4):
+            await states[number % 2].reserve(own, 1)
+        assert (await refused(states[0], own, 1)).shortage.used == 8, "four apart, four together"

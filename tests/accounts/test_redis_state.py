@@ -268,6 +268,17 @@ async def test_an_account_that_was_resumed_by_a_fast_clock_can_be_benched(state:
     assert (await refused(state, resumed)).obstacles["resumed"].kind is ObstacleKind.NEEDS_LOGIN
 
 
+async def test_who_uses_another_database_of_the_server_hears_nothing(redis: RedisServer) -> None:
+    async with shared(redis.url, 2) as (here, there), shared(redis.url.replace("/0", "/5")) as (stranger,):
+        (await leased(here, A)).report(REFUSED)
+        here.order.enter("key", ((("b", "m"),), frozenset(("a",)), ""))
+        await until(lambda: there.account("a").benches and there.order.elsewhere, there)
+        await leased(stranger, B)  # its own answer comes after what it might have heard
+        assert stranger.processes == 1
+        assert not stranger.account("a").benches
+        assert not stranger.order.elsewhere
+
+
 async def test_nothing_secret_reaches_redis(redis: RedisServer) -> None:
     """Only names that say nothing, numbers and reasons without keys."""
     secret, session, client = "sk-ant-0123456789abcdefghij", "session-of-ann", "key-of-ann"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from accounts.pool_state import AccountState
@@ -126,7 +127,7 @@ def test_a_reading_of_another_family_can_show_that_there_is_room_again() -> None
     known = Account()
     opus = reading("7d_opus", 1.0, model_class="opus", rejected=True)
     known.tell(limited(opus, claim="7d_opus"), OPUS)
-    known.later(1).tell(served(replace(opus, utilization=0.1, is_rejected=False)), SONNET)
+    known.later(1).tell(served(msgspec.structs.replace(opus, utilization=0.1, is_rejected=False)), SONNET)
     assert known.state.benches == {}
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.simulator import TokenNote
+from tests.on_postgres import home_settings
 from tests.patchbay import PROJECT
 from tests.servers import SimulatorThread
 
@@ -70,6 +71,7 @@ class Office:
             **os.environ,
             "PATCHBAY_HOME": str(home),
             "DJANGO_SETTINGS_MODULE": "router_site.settings",
+            **home_settings(home),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.accounts.refresh_worker"],

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.models import Account, Window
 from analytics.drafts import Outcome
+from analytics.figures import NOTHING
 from analytics.models import WindowSample
-from analytics.pages.figures import NOTHING
 from backends.models import Backend
 from tests.analytics.test_summary import ended, write
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,18 +35,15 @@ class Lab:
     upstream: SimulatorThread
     patchbay: Patchbay
 
-    def row(self, id_: str) -> sqlite3.Row:
+    def row(self, id_: str) -> dict[str, Any]:
         """The record of one request, once it is there."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            with sqlite3.connect(self.patchbay.home / "history.sqlite3", timeout=5) as database:
-                database.row_factory = sqlite3.Row
-                rows = database.execute(
-                    "SELECT * FROM analytics_requestrecord WHERE id = ?", (id_,)
-                ).fetchall()
+            names, rows = self.patchbay.table(
+                "history", "SELECT * FROM analytics_requestrecord WHERE id = ?", id_
+            )
             if rows:
-                found: sqlite3.Row = rows[0]
-                return found
+                return dict(zip(names, rows[0], strict=True))
             time.sleep(0.05)
         raise AssertionError(f"no record of {id_}:\n{self.patchbay.log}")
 
@@ -55,7 +51,7 @@ class Lab:
         """The provider's entry of the last request that it answered."""
         return [entry for entry in self.upstream.journal if entry.method == "POST"][-1]
 
-    def ask(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> sqlite3.Row:
+    def ask(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         """A request, and its record."""
         answer = self.patchbay.post(path, body, headers)
         return self.row(answer.headers["x-patchbay-request-id"])

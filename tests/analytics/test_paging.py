@@ -134,6 +134,19 @@ def test_a_page_says_how_far_it_searched() -> None:
     assert [row.id for row in HistoryFilter(agent="sub").page(page.next).rows] == [rows[9].id]
 
 
+def walks_an_index(query: str) -> bool:
+    """By the plan. PostgreSQL reads so small a table whole, unless it is told not to where it can."""
+    with connections["history"].cursor() as cursor:
+        if connections["history"].vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+            return all("USING" in row[3] or "TEMP B-TREE" in row[3] for row in cursor.fetchall())
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {query}")
+        plan = cursor.fetchall()
+        assert any("Index" in line for (line,) in plan), plan
+        return not any("Seq Scan" in line for (line,) in plan)
+
+
 def test_a_page_costs_few_queries_and_walks_an_index() -> None:
     fill(random.Random(1))
     assert drivers()[0] == "session"
@@ -141,9 +154,7 @@ def test_a_page_costs_few_queries_and_walks_an_index() -> None:
         HistoryFilter(model="opus", status="4xx", account="x").page()
     assert len(told) <= 10
     for query in told.captured_queries:
-        with connections["history"].cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            assert all("USING" in row[3] or "TEMP B-TREE" in row[3] for row in cursor.fetchall())
+        assert walks_an_index(query["sql"])
 
 
 def test_cursors_go_there_and_back() -> None:

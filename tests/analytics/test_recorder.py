@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from django.db import connections
 
 from analytics.decision import CandidateNote, ChoiceNote
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft, new_request_id
@@ -13,6 +12,7 @@ from analytics.models import Attempt, RequestRecord
 from analytics.recorder import Recorder
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.usage import Usage
+from tests.analytics.locking import history_is_locked, wait_briefly
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
 USAGE = Usage(1000, 0, 0, 0, 200, 0, b"{}")
@@ -137,18 +137,10 @@ def test_rows_wait_while_the_database_is_locked_and_are_written_after() -> None:
     recorder = Recorder()
     made = draft()
     recorder.record(made)
-    with connections["history"].cursor() as cursor:
-        cursor.execute("PRAGMA busy_timeout = 50")
-    blocker = connections["history"].copy()
-    try:
-        with blocker.cursor() as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
+    wait_briefly(50)
+    with history_is_locked():
         assert recorder.flush() is False
         assert recorder.waiting == 1
-        with blocker.cursor() as cursor:
-            cursor.execute("ROLLBACK")
-    finally:
-        blocker.close()
     assert recorder.flush() is True
     assert RequestRecord.objects.filter(pk=made.id).exists()
 

@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from django.db import connections
 
 from analytics.draft_rows import attempt_row, record_row
 from analytics.drafts import AttemptDraft, Outcome, RecordDraft, new_request_id
@@ -23,6 +22,7 @@ from analytics.recorder import Recorder
 from analytics.spool import Spool, Stored
 from backends.wire.kinds import Kind, Protocol
 from backends.wire.usage import Usage
+from tests.analytics.locking import history_is_locked
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
 
@@ -46,19 +46,6 @@ def until(is_so: Callable[[], bool], *, seconds: float = 10.0) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Another connection holds the history's write lock."""
-    blocker = connections["history"].copy()
-    try:
-        with blocker.cursor() as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            yield
-            cursor.execute("ROLLBACK")
-    finally:
-        blocker.close()
 
 
 @contextmanager
@@ -87,7 +74,7 @@ def test_what_comes_back_is_what_was_put_in(tmp_path: Path) -> None:
 def test_a_locked_database_fills_the_spool_and_loses_nothing(tmp_path: Path) -> None:
     made = [draft() for _ in range(300)]
     with running(Recorder(spool=Spool(tmp_path), queue_rows=100)) as recorder:
-        with locked():
+        with history_is_locked():
             for start in range(0, len(made), 100):
                 for each in made[start : start + 100]:
                     recorder.record(each)
@@ -106,7 +93,7 @@ def test_a_locked_database_fills_the_spool_and_loses_nothing(tmp_path: Path) -> 
 
 def test_what_could_not_be_written_at_the_end_is_written_by_the_next_start(tmp_path: Path) -> None:
     made = draft()
-    with locked(), running(Recorder(spool=Spool(tmp_path))) as recorder:
+    with history_is_locked(), running(Recorder(spool=Spool(tmp_path))) as recorder:
         recorder.record(made)
     assert not RequestRecord.objects.exists()
     with running(Recorder(spool=Spool(tmp_path))) as recorder:
@@ -169,7 +156,7 @@ def _line_of(directory: Path) -> bytes:
 
 def test_the_spool_is_bounded_and_then_the_queue_is(tmp_path: Path) -> None:
     with (
-        locked(),
+        history_is_locked(),
         running(Recorder(spool=Spool(tmp_path, most_bytes=6000), queue_rows=10)) as recorder,
     ):
         recorder.record(draft())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.drafts import AttemptDraft, Outcome
-from analytics.tallies import MOST_MODELS, OTHER, Tallies
+from analytics.tallies import MOST_MODELS, OTHER, Counts, Histogram, Tallies
 from proxyapp.metric_families import Family
 from proxyapp.metrics import counted
 from proxyapp.metrics_text import exposition
@@ -89,3 +92,49 @@ def test_hostile_names_stay_inside_their_quotes(name: str) -> None:
     shown = name.encode("utf-8", "replace").decode()
     assert value(found, "tokens_total", backend="openai", model=shown, direction="input") == USAGE.fresh_input
     assert all(key[0].startswith("patchbay_") for key in found)
+
+
+def counted_by(numbers: list[int]) -> Tallies:
+    """What a process has counted that served these requests."""
+    tallies = Tallies()
+    for number in numbers:
+        made = draft(status=200, model_used="\ud800" * (number % 2) + "model", ttft_ms=40.0 * number)
+        made.duration_ms = 300.0 * number
+        made.attempts[0].end(f"code-{number % 3}", "go_on")
+        tallies.count(made)
+    tallies.dropped += len(numbers)
+    return tallies
+
+
+def sent(tallies: Tallies) -> Counts:
+    """As another process reads it."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(tallies.counts()), type=Counts)
+
+
+@given(st.lists(st.lists(st.integers(0, 8), max_size=8), max_size=4))
+def test_the_sum_over_processes_is_what_one_would_have_counted(parts: list[list[int]]) -> None:
+    together = Tallies()
+    for part in parts:
+        together.add(sent(counted_by(part)))
+    alone = counted_by([number for part in parts for number in part])
+    assert read(counted(together)) == pytest.approx(read(counted(alone)))
+    assert together.dropped == alone.dropped
+
+
+def test_a_successor_goes_on_with_the_models_that_have_a_label() -> None:
+    before, after = Tallies(), Tallies()
+    for number in range(MOST_MODELS):
+        before.count(draft(status=200, model_used=f"model-{number}"))
+    after.add(sent(before))
+    after.count(draft(status=200, model_used="one-more"))
+    after.count(draft(status=200, model_used="model-7"))
+    assert after.tokens["openai", OTHER, "output"] == USAGE.output
+    assert after.tokens["openai", "model-7", "output"] == 2 * USAGE.output
+
+
+def test_a_histogram_with_other_bounds_is_left_out() -> None:
+    mine, other = Histogram((1.0, 2.0)), Histogram((1.0,))
+    mine.observe(0.5)
+    other.observe(0.5)
+    mine.add(other)
+    assert (mine.counts, mine.total) == ([1, 0, 0], 0.5)

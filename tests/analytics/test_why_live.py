@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.patchbay import Answer, Patchbay
+from tests.records import recorded
 from tests.servers import SimulatorThread
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "ping"}]}
@@ -26,9 +27,8 @@ def servers() -> Iterator[tuple[SimulatorThread, Patchbay]]:
 
 def ask(patchbay: Patchbay, body: dict[str, Any]) -> tuple[Answer, dict[str, Any]]:
     """The answer to a request, and what `why ID --json` says of it once its row is written."""
-    rows = len(patchbay.history(0))
     answer = patchbay.post("/v1/chat/completions", body)
-    patchbay.history(rows + 1)
+    recorded(patchbay, answer, "id")
     told: dict[str, Any] = json.loads(
         patchbay.manage("why", answer.headers["x-patchbay-request-id"], "--json").stdout
     )

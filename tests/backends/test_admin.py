@@ -15,7 +15,7 @@ LIST = "/admin/backends/route/"
 @pytest.fixture
 def admin_client(db: None) -> Client:
     client = Client()
-    client.force_login(User.objects.create_superuser("ann", password="correct-horse-9"))
+    client.force_login(User.objects.create_superuser("ann", password=None))
     return client
 
 

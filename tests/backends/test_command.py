@@ -100,6 +100,7 @@ def test_a_reader_that_leaves_early_hears_no_complaint(patchbay: Patchbay) -> No
     assert process.wait(60) == 0
 
 
+@pytest.mark.sqlite("damages the file")
 def test_a_database_that_cannot_be_used_is_one_line(patchbay: Patchbay) -> None:
     patchbay.manage("keys", "list")
     (patchbay.home / "config.sqlite3").write_bytes(b"this is no database" * 100)

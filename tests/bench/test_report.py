@@ -72,7 +72,7 @@ def test_a_load_that_the_helpers_could_not_keep_up_with_is_named() -> None:
 
 
 def test_targets_say_passed_failed_or_not_measured() -> None:
-    found = {check.title: check for check in checks(asdict(OURS))}
+    found = {check.title: check for check in checks([asdict(OURS)])}
     assert found["CPU s per 1,000 requests, 1 client"].passed is True
     assert found["resident memory after the loads of ordinary size"].passed is False
     assert found["CPU s per 1,000 requests, 32 clients"].passed is None
@@ -81,7 +81,30 @@ def test_targets_say_passed_failed_or_not_measured() -> None:
 
 def test_p99_far_above_p50_at_256_clients_is_a_collapse() -> None:
     report = Report("patchbay", "Patchbay", loads={"plain-256": load(0.5, errors={"TimeoutError: x": 1})})
-    found = {check.title: check for check in checks(asdict(report))}
+    found = {check.title: check for check in checks([asdict(report)])}
     assert found["256 clients: p99 over p50"].measured == "4 x"
     assert found["256 clients: p99 over p50"].passed is False
     assert found["wrong or missing answers, all loads"].passed is False
+
+
+def test_what_only_patchbay_was_asked_has_targets_too() -> None:
+    alone = {
+        "idle": {"kb_per_stream": 36.0},
+        "workers": {"1": {"requests_per_s": 300.0}, "2": {"requests_per_s": 560.0}},
+    }
+    found = {check.title: check for check in checks([asdict(OURS)], alone)}
+    assert found["memory of an idle stream"].passed is False
+    assert found["answers of two workers over those of one"].passed is True
+    assert found["answers of two workers over those of one"].limit == "≥ 1.8 x"
+
+
+def test_added_latency_is_what_comes_on_top_of_nginx() -> None:
+    def report(name: str, p50: float) -> dict[str, object]:
+        return asdict(
+            Report(name, name, latency={"plain": {"added_p50": p50}, "stream": {"added_first_p50": p50}})
+        )
+
+    found = {check.title: check for check in checks([report("nginx", 0.3), report("patchbay", 1.9)])}
+    assert found["added p50 over nginx"].measured == "1.6 ms"
+    assert found["added p50 over nginx"].passed is False
+    assert found["first content of a stream, added p50"].passed is True

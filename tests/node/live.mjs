@@ -68,6 +68,32 @@ try {
   told.paused = await live.textContent("#link");
   await live.close();
 
+  // The overview renews itself when something has happened, and now and then where it hears nothing.
+  const requests = (page) => page.textContent(".figures dd").then(Number);
+  const fresh = (page) => page.waitForResponse((answer) => answer.request().headers()["hx-request"] === "true");
+  const heard = await context.newPage();
+  const listening = heard.waitForEvent("websocket");
+  await heard.goto(`${url}/dashboard/`);
+  await listening;
+  const before = await requests(heard);
+  const asked = Date.now();
+  await Promise.all([fresh(heard), ask("demo").then((done) => done.text())]);
+  told.renewedAfterMs = Date.now() - asked;
+  await heard.waitForFunction((known) => Number(document.querySelector(".figures dd").textContent) > known, before);
+  await heard.close();
+
+  const deaf = await context.newPage();
+  await deaf.clock.install();
+  await deaf.routeWebSocket(/ws\/live/, (socket) => socket.close());
+  await deaf.goto(`${url}/dashboard/accounts/`);
+  let looks = 0;
+  deaf.on("request", (request) => { looks += request.headers()["hx-request"] === "true" ? 1 : 0; });
+  await deaf.clock.fastForward(29000);
+  told.looksBefore = looks;
+  await Promise.all([fresh(deaf), deaf.clock.fastForward(2000)]);
+  told.looksAfter = looks;
+  await deaf.close();
+
   // The playground streams two answers side by side, and one can be stopped.
   const play = await open("/dashboard/playground/");
   await play.fill("[name=prompt]", "Say hello");

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,16 +43,25 @@ class Load:
 
 
 @contextmanager
-def load(patchbay: Patchbay, *, clients: int = 2, pause: float = 0.0) -> Iterator[Load]:
-    """Requests one after the other from each client, until the end of the block."""
+def load(
+    patchbay: Patchbay,
+    *,
+    clients: int = 2,
+    pause: float = 0.0,
+    streams: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[Load]:
+    """Requests one after the other from each client, until the end of the block. `streams`: every other one is one."""
     found, over = Load(), threading.Event()
 
     def ask_on() -> None:
+        turn = 0
         while not over.is_set():
-            began = time.monotonic()
+            began, turn = time.monotonic(), turn + 1
+            body = {**BODY, "stream": True} if streams and turn % 2 else BODY
             try:
-                answer = patchbay.post(CHAT, BODY)
-            except OSError as exc:
+                answer = patchbay.post(CHAT, body, headers)
+            except (OSError, http.client.HTTPException) as exc:
                 found.failures.append(repr(exc))
                 over.wait(0.02)
                 continue

@@ -95,28 +95,22 @@ def test_a_locked_configuration_delays_nobody(patchbay: Patchbay) -> None:
     assert patchbay.get("/health").json()["status"] == "ok"
 
 
-def test_kill_in_the_middle_of_a_lock_loses_what_was_not_spooled_yet(patchbay: Patchbay) -> None:
+def test_kill_in_the_middle_of_a_lock_loses_nothing(patchbay: Patchbay) -> None:
     blocker = sqlite3.connect(patchbay.home / "history.sqlite3", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    with load(patchbay, pause=0.01) as found:
+    with load(patchbay, pause=0.01, streams=True) as found:
         time.sleep(4)
         assert patchbay.process is not None
         patchbay.process.kill()
-        killed = time.monotonic()
         patchbay.process.wait()
     blocker.execute("ROLLBACK")
     blocker.close()
     assert spooled(patchbay.home) > 0
     patchbay.start()
     eventually(lambda: spooled(patchbay.home) == 0, patchbay)
-    kept = recorded(patchbay.home)
-    lost = [killed - at for id_, at, _ in found.finished if id_ not in kept]
+    eventually(lambda: {id_ for id_, *_ in found.finished} <= recorded(patchbay.home), patchbay)
     assert_sums_agree(patchbay.home)
-    tell(
-        f"{len(found.finished)} answers in a locked history, {len(lost)} lost,"
-        f" the oldest {max(lost, default=0):.2f} s old"
-    )
-    assert max(lost, default=0.0) <= 0.7
+    tell(f"{len(found.finished)} answers in a locked history, and a kill: none lost")
 
 
 def test_files_that_cannot_grow(patchbay: Patchbay) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,10 +65,10 @@ def store_an_hour(patchbay: Patchbay, pool: Pool) -> None:
     for back in range(12, 0, -1):
         used = 0.5 - 0.4 * back / 12
         rows.append((stamp(now - 300 * back), pool.name, pool.alias("a"), "5h", "", used, stamp(now + 7200)))
-    columns = "at, backend, account, window, model_class, used, resets_at"
-    with sqlite3.connect(patchbay.home / "history.sqlite3", timeout=5) as database:
+    columns = 'at, backend, account, "window", model_class, used, resets_at'
+    for row in rows:
         statement = f"INSERT INTO analytics_windowsample ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        database.executemany(statement, rows)
+        patchbay.sql("history", statement, *row)
 
 
 def stamp(moment: float) -> str:

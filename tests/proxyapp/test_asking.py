@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from backends.online import run_online
 from proxyapp.asking import DIALECTS, AskError, Question, ask
@@ -47,17 +51,20 @@ def test_the_key_is_sent_and_never_shown() -> None:
     assert "canary" not in repr(asked)
 
 
-def test_ask_goes_through_the_running_server(tmp_path: Path) -> None:
+def test_ask_goes_through_the_running_server(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Patchbay(home=tmp_path / "home") as patchbay:
         shown = patchbay.manage("ask", "hello there", "--model", "demo")
         assert "You said: hello there" in shown.stdout
         assert "demo/demo" in shown.stderr
-        answer = json.loads(
-            patchbay.manage("ask", "hi", "--model", "demo", "--protocol", "anthropic", "--json").stdout
-        )
+        settings.PATCHBAY_PORT, out = patchbay.port, StringIO()
+        call_command("ask", "hi", "--model", "demo", "--protocol", "anthropic", "--json", stdout=out)
+        answer = json.loads(out.getvalue())
         assert (answer["backend"], answer["lane"], answer["attempts"]) == ("demo", "direct", 1)
         wrong = patchbay.manage("ask", "hi", "--model", "unheard-of", check=False)
         assert (wrong.returncode, len(wrong.stderr.splitlines())) == (1, 1)
         key = patchbay.manage("keys", "add", "laptop").stdout.splitlines()[-1]
-        with_key = ("ask", "hi", "--model", "demo", "--key-stdin")
-        assert patchbay.manage(*with_key, stdin=key).stdout
+        monkeypatch.setattr(sys, "stdin", StringIO(key))
+        call_command("ask", "hi", "--model", "demo", "--key-stdin", stdout=(out := StringIO()))
+        assert "You said: hi" in out.getvalue()

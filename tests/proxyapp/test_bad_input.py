@@ -9,6 +9,7 @@ import pytest
 
 from tests.patchbay import Answer
 from tests.proxyapp.conftest import Lab
+from tests.records import recorded
 
 GOOD = b'"messages":[{"role":"user","content":"x"}]'
 BAD_BODIES = [
@@ -172,9 +173,8 @@ def test_every_refusal_leaves_a_record_and_the_next_request_works(lab: Lab) -> N
     good = lab.patchbay.post("/v1/messages", lab.messages())
     assert good.status == 200
     wanted = {answer.headers["x-patchbay-request-id"] for answer in refused}
+    recorded(lab.patchbay, good, "id")
     rows = {row["id"]: row for row in lab.patchbay.history()}
-    while good.headers["x-patchbay-request-id"] not in rows:
-        rows = {row["id"]: row for row in lab.patchbay.history()}
     assert wanted <= set(rows)
     assert {rows[each]["outcome"] for each in wanted} == {"rejected"}
     assert "Traceback" not in lab.patchbay.log

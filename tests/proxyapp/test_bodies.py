@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sqlite3
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,10 +115,9 @@ def _leave(patchbay: Patchbay, body: bytes, key: str) -> Answer:
 
 def _check_box(patchbay: Patchbay, desk: Desk, key: str) -> None:
     """As the admin does for a client key."""
-    with sqlite3.connect(patchbay.home / "config.sqlite3", timeout=5) as database:
-        database.execute("UPDATE accounts_clientkey SET keeps_bodies = 1 WHERE name = ?", (key,))
-        database.execute("UPDATE backends_configversion SET number = number + 1")
-        [(desk.version,)] = database.execute("SELECT number FROM backends_configversion").fetchall()
+    patchbay.sql("config", "UPDATE accounts_clientkey SET keeps_bodies = ? WHERE name = ?", True, key)
+    patchbay.sql("config", "UPDATE backends_configversion SET number = number + 1")
+    [(desk.version,)] = patchbay.sql("config", "SELECT number FROM backends_configversion")
 
 
 def _archive(patchbay: Patchbay, file: Path) -> dict[str, dict[str, Any]]:
@@ -181,9 +179,8 @@ def test_the_setting_keeps_everything() -> None:
     with Patchbay({"PATCHBAY_LOG_BODIES": "1"}) as patchbay:
         answer = patchbay.post(CHAT, ask("demo"))
         patchbay.stop()
-    with sqlite3.connect(patchbay.home / "history.sqlite3") as database:
-        found = dict(database.execute("SELECT side, pieces FROM analytics_body").fetchall())
-        pieces = dict(database.execute("SELECT digest, data FROM analytics_bodypiece").fetchall())
+    found = dict(patchbay.sql("history", "SELECT side, pieces FROM analytics_body"))
+    pieces = dict(patchbay.sql("history", "SELECT digest, data FROM analytics_bodypiece"))
     contents = {
         side: b"".join(zlib.decompress(pieces[line]) for line in lines.split())
         for side, lines in found.items()

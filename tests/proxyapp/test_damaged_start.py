@@ -24,6 +24,7 @@ def cut_short(data: bytearray) -> None:
     del data[len(data) // 2 :]
 
 
+@pytest.mark.sqlite("damages the file")
 @pytest.mark.parametrize(
     ("name", "damage"),
     [

@@ -291,7 +291,8 @@ def test_a_sick_home(behind: str, tmp_path: Path) -> None:
         adding = ("backend", "add", "--base-url")
         patchbay.manage(*adding, behind, "behind")
         patchbay.manage(*adding, f"http://127.0.0.1:{free_port()}/v1", "gone")
-        (patchbay.home / "history.sqlite3").chmod(0o644)
+        (patchbay.home / "secrets" / "spare").touch(0o644)
+        (patchbay.home / "secrets" / "spare").chmod(0o644)
         threading.Thread(target=_hang_up, args=(taken,), daemon=True).start()
         done = patchbay.manage("doctor", check=False)
     lines = done.stdout.splitlines()
@@ -320,6 +321,7 @@ def _hang_up(taken: socket.socket) -> None:
         connection.close()
 
 
+@pytest.mark.sqlite("a file that does not exist yet")
 def test_an_empty_home_is_fine_and_stays_empty(tmp_path: Path) -> None:
     patchbay = Patchbay(home=tmp_path / "home", is_blank=True)
     patchbay.home.mkdir()

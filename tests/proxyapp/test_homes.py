@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from backends.simulator import Model
+from tests.desk import Desk
 from tests.patchbay import Patchbay
 from tests.proxyapp.routes_lab import CHAT, MESSAGES, RESPONSES, eventually
 from tests.servers import SimulatorThread
 
 TURNS = [{"role": "user", "content": "ping"}]
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    """Beside one server, whose backends every test takes away first."""
+    with Patchbay() as patchbay, Desk(patchbay) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -26,9 +36,11 @@ TURNS = [{"role": "user", "content": "ping"}]
     ],
 )
 def test_one_backend_alone_serves_every_protocol(
-    name: str, words: list[str], models: list[str], asked: list[str]
+    desk: Desk, name: str, words: list[str], models: list[str], asked: list[str]
 ) -> None:
-    with SimulatorThread(models=[Model(model) for model in models]) as upstream, Patchbay() as patchbay:
+    patchbay = desk.patchbay
+    desk.do({"do": "clear"})
+    with SimulatorThread(models=[Model(model) for model in models]) as upstream:
         base = upstream.url if name == "anthropic" else f"{upstream.url}/v1"
         patchbay.manage("backend", "add", name, "--base-url", base, *words)
         eventually(lambda: patchbay.post(CHAT, {"model": asked[0], "messages": TURNS}).status == 200)

@@ -167,6 +167,20 @@ def test_a_chat_stream_that_reports_no_usage_is_charged_by_its_size(lab: KeyLab)
     assert 0.5 <= charged / (200 * 10e-6) <= 3, "about 200 tokens"
 
 
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_key_is_charged_the_estimate_that_the_record_holds(
+    lab: KeyLab, path: str, *, is_stream: bool
+) -> None:
+    key = lab.key(budget="1/month")
+    lab.upstream.script(["usage=none,events=40,size=8"])
+    words = "\N{GREEK SMALL LETTER ALPHA}" * 3000  # the body's size tells little of it
+    assert key.post(path, ask("openai:gpt-4o", words, stream=is_stream)).status == 200
+    [row] = key.rows(1)
+    assert row["usageSource"] == "estimated"
+    assert eventually(lambda: key.spent() == pytest.approx(row["cost"]))
+
+
 def test_models_without_a_price_cost_nothing_and_are_counted(lab: KeyLab) -> None:
     key = lab.key(budget="1/month")
     assert key.chat(model="mine:m").headers[REMAINING] == "1.000000"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +30,10 @@ def own() -> Iterator[Pools]:
 
 def stored(pools: Pools, table: str, pool: Pool) -> int:
     """How many rows of this table the database holds for the pool's accounts."""
-    with sqlite3.connect(pools.patchbay.home / "config.sqlite3", timeout=5) as database:
-        query = f"SELECT count(*) FROM {table} t JOIN accounts_account a ON a.id = t.account_id WHERE alias LIKE ?"
-        [(count,)] = database.execute(query, (f"{pool.name}-%",)).fetchall()
+    query = (
+        f"SELECT count(*) FROM {table} t JOIN accounts_account a ON a.id = t.account_id WHERE alias LIKE ?"
+    )
+    [(count,)] = pools.patchbay.sql("config", query, f"{pool.name}-%")
     return int(count)
 
 

@@ -56,7 +56,9 @@ def test_a_refused_parameter_is_left_out_remembered_and_can_be_forgotten(lab: Ro
     without = lab.ask("chatty:gpt-4o")
     assert without.headers["x-patchbay-mutations"] == "$.model=prefix"
 
-    eventually(lambda: ("chatty", "gpt-4o", "temperature") in quirks(lab))
+    learnt = "SELECT name FROM backends_learnedquirk WHERE model = ?"
+    eventually(lambda: ("temperature",) in lab.patchbay.sql("config", learnt, "gpt-4o"))
+    assert ("chatty", "gpt-4o", "temperature") in quirks(lab)
     assert (
         "left out, since it refused them: temperature"
         in lab.patchbay.manage("routes", "explain", "chatty:gpt-4o").stdout

@@ -200,7 +200,7 @@ async def test_nor_does_an_answer_that_cannot_be_read_show_the_value_to_the_hist
     placeholder = sent.removeprefix("I am ")
     choice = {"index": 0, "error": {"message": f"no mail to {placeholder}"}, "finish_reason": "error"}
     with pytest.raises(Unreadable, match=f"no mail to {placeholder}"):
-        lane.plain(json.dumps({"choices": [choice]}).encode())
+        await lane.plain(json.dumps({"choices": [choice]}).encode())
 
 
 async def test_what_cannot_be_redacted_is_not_sent() -> None:
@@ -225,3 +225,20 @@ async def test_a_large_body_does_not_stop_the_others() -> None:
     await working
     assert b"@example.com" not in going.body
     assert ticks > 5
+
+
+async def test_a_large_answer_does_not_stop_the_others_and_a_small_one_needs_no_thread() -> None:
+    call, target = made()
+    lane = EdgedLane(DirectLane(call, target), edges_for(call, target, Kind.CHAT))
+    placeholder = json.loads((await lane.request()).body)["messages"][0]["content"].removeprefix("I am ")
+    for words, is_large in ((300_000, True), (10, False)):
+        said = f"{placeholder} " * words
+        body = json.dumps({"choices": [{"message": {"role": "assistant", "content": said}}]}).encode()
+        restoring = asyncio.ensure_future(lane.plain(body))
+        turns = 0
+        while not restoring.done():
+            await asyncio.sleep(0)
+            turns += 1
+        [choice] = json.loads(await restoring)["choices"]
+        assert choice["message"]["content"] == f"{ADDRESS} " * words
+        assert (turns > 10) is is_large

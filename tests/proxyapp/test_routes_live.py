@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.proxyapp.routes_lab import RoutesLab, error, eventually, routes_lab
+from tests.proxyapp.routes_lab import RoutesLab, error, routes_lab
+from tests.records import recorded
 
 TOO_LONG = error("This model's maximum context length is 8000 tokens. However, you requested 9000 tokens.")
 CLAUDE_TOO_LONG = error("prompt is too long: 213462 tokens > 200000 maximum")
@@ -102,8 +103,8 @@ def test_sessions_share_the_targets_of_a_group_and_stay(lab: RoutesLab) -> None:
 
 def test_the_record_and_why_tell_who_was_passed_over(lab: RoutesLab) -> None:
     name = lab.route("spare:gpt-4.1?needs=images", "chatty:gpt-4o")
-    request_id = lab.ask(name).headers["x-patchbay-request-id"]
-    eventually(lambda: request_id in lab.patchbay.manage("history", "--json", "--limit", "5").stdout)
+    answer = lab.ask(name)
+    [request_id] = recorded(lab.patchbay, answer, "id")
     told = lab.patchbay.manage("why", request_id).stdout
     assert f"alias {name}; passed over spare:gpt-4.1 (only for requests with images)" in told
 

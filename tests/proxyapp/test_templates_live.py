@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -138,8 +136,7 @@ def test_a_messages_request_gets_the_template_and_every_change_is_told(house: Ho
 
 
 def _stored_mutations(patchbay: Patchbay) -> list[str]:
-    with closing(sqlite3.connect(patchbay.home / "history.sqlite3", timeout=5)) as database:
-        return [text for (text,) in database.execute("SELECT mutations FROM analytics_requestrecord")]
+    return [text for (text,) in patchbay.sql("history", "SELECT mutations FROM analytics_requestrecord")]
 
 
 @pytest.mark.parametrize("client", ["messages", "chat", "responses"])

@@ -49,25 +49,6 @@ async def ask(
     extensions: dict[str, Any] | None = None,
 ) -> Seen:
     """Send one request through a gate."""
-    seen = Seen()
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        seen.scope = scope
-        if scope["type"] == "http":
-            start = {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"x-patchbay-lane", b"direct")],
-            }
-            await send(start)
-            await send({"type": "http.response.body", "body": b""})
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect" if kind == "websocket" else "http.request"}
-
-    async def send(message: Any) -> None:
-        seen.sent.append(message)
-
     lines = [*([f"host: {host}"] if host is not None else []), *headers]
     pairs = [line.split(": ", 1) for line in lines]
     scope: dict[str, Any] = {
@@ -83,6 +64,26 @@ async def ask(
         scope["method"] = method
     if extensions is not None:
         scope["extensions"] = extensions
+    return await _passed(scope, config)
+
+
+async def _passed(scope: dict[str, Any], config: GateConfig) -> Seen:
+    """What comes of a request, in front of an application that answers 200."""
+    seen = Seen()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.scope = scope
+        if scope["type"] == "http":
+            headers = [(b"x-patchbay-lane", b"direct")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect" if scope["type"] == "websocket" else "http.request"}
+
+    async def send(message: Any) -> None:
+        seen.sent.append(message)
+
     gate = Gate(application, config, on_rejected=lambda *details: seen.rejected.append(details))
     await gate(scope, receive, send)
     return seen

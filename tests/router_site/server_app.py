@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-from proxyapp.drain import shutdown_event
+from proxyapp.drain import SHUTDOWN
 from router_site.refusals import Refusal
 from router_site.server import BindError, Limits, bind, serve
 
@@ -62,7 +62,7 @@ async def stream(scope: Any, receive: Any, send: Any) -> None:
     await read_body(receive)
     note("stream-started")
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    shutdown, deadline = shutdown_event(), time.monotonic() + float(scope["query_string"])
+    shutdown, deadline = SHUTDOWN.event(), time.monotonic() + float(scope["query_string"])
     while time.monotonic() < deadline and not shutdown.is_set():
         await send({"type": "http.response.body", "body": b"tick\n", "more_body": True})
         await asyncio.sleep(0.02)

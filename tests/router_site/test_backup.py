@@ -24,7 +24,10 @@ from router_site.restore import Restored, restore
 from tests.patchbay import Patchbay
 
 # The databases of a home are files that nobody connects to here.
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Overriding setting DATABASES"),
+    pytest.mark.sqlite("backup and restore copy its files; PostgreSQL is backed up by pg_dump"),
+]
 BODY = {"model": "demo", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 

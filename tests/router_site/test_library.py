@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.desk import Desk
+from tests.on_postgres import home_settings
 from tests.patchbay import PROJECT, Patchbay
 from tests.servers import SimulatorThread
 
@@ -38,7 +39,7 @@ def script(folder: Path, text: str, **environment: str) -> subprocess.CompletedP
 
 def env(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     own = {"PYTHONPATH": str(PROJECT), "PATCHBAY_HOME": str(folder / "home"), "PATH": os.environ["PATH"]}
-    return {**own, **more}
+    return {**own, **home_settings(folder / "home", is_blank=True), **more}
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> Any:
@@ -129,7 +130,6 @@ def test_a_token_is_refreshed_when_it_is_due(tmp_path: Path) -> None:
     with SimulatorThread() as upstream:
         settings = upstream.oauth_settings("local")
         patchbay = Patchbay(settings, home=tmp_path / "home")
-        patchbay.home.mkdir()
         base = f"{upstream.url}/v1"
         (tmp_path / "token").write_text("token-of-another-program")
         grant = upstream.login("ann") | {"expires_at": time.time() - 5}
@@ -139,7 +139,7 @@ def test_a_token_is_refreshed_when_it_is_due(tmp_path: Path) -> None:
             "file": {"file": str(tmp_path / "token")},
             "plan": {"oauth": grant},
         }
-        patchbay.manage("backend", "list")  # makes the databases
+        patchbay.furnish()
         with Desk(patchbay) as desk:
             desk.do(
                 {"do": "backend", "name": "local", "base": base, "protocol": "openai"},
@@ -175,6 +175,7 @@ time.sleep(60)
 
 def test_the_server_ends_with_a_script_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(FORGETFUL)
+    Patchbay(home=tmp_path / "other").furnish()
     started = subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py")],
         cwd=tmp_path,
@@ -183,7 +184,7 @@ def test_the_server_ends_with_a_script_that_is_killed(tmp_path: Path) -> None:
     )
     assert started.stdout
     server = int(started.stdout.readline())
-    assert (tmp_path / "other" / "config.sqlite3").exists()
+    assert (tmp_path / "other" / "secrets" / "secret_key").exists()
     started.send_signal(signal.SIGKILL)
     started.wait()
     started.stdout.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +170,7 @@ def killed(patchbay: Patchbay, at: str) -> None:
 
 
 def is_sealed_by(patchbay: Patchbay, secret: str) -> bool:
-    with closing(sqlite3.connect(patchbay.home / "config.sqlite3")) as database:
-        [(sealed,)] = database.execute("SELECT sealed_secret FROM accounts_account").fetchall()
+    [(sealed,)] = patchbay.sql("config", "SELECT sealed_secret FROM accounts_account")
     return opens(cipher_of([secret]), sealed)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from django.core.management.base import CommandParser
 from accounts.command import AccountsCommand
 from accounts.export import export_text
 from backends.command import PatchbayCommand
+from backends.private_files import whole_file
 
 
 class Command(PatchbayCommand):
@@ -38,23 +36,8 @@ class Command(PatchbayCommand):
             return
         path = Path(options["output"]).expanduser()
         try:
-            _write_whole(path, text)
+            with whole_file(path) as file:
+                file.write(text.encode())
         except OSError as exc:
             raise CommandError(f"{path} cannot be written ({exc.strerror}). Choose another file.") from exc
         self.say(f"The configuration is in {path}. It holds no secret.")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """A new file beside the old one, which it then replaces: no reader ever sees half of it."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise

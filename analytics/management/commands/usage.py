@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from analytics.figures import cost_of, count, duration, money, percent, unpriced_note
 from analytics.forecasting.stored import Foretold, foretold, pool_minutes_left
 from analytics.forecasting.words import words_of
-from analytics.pages.figures import cost_of, count, duration, money, percent, unpriced_note
 from analytics.summary import MOST_MINUTES, Burn, Groups, Summary, burn, session_groups, window_summary
 from analytics.summary_json import burn_json, groups_json, window_json
 from analytics.usage_sums import Sums
@@ -21,7 +21,6 @@ from backends.durations import span
 BY = ("model", "account", "backend", "key", "session")
 COLUMNS = ("REQUESTS", "FAILED", "INPUT", "CACHED", "OUTPUT", "COST", "MEAN TIME")
 QUOTAS = ("ACCOUNT", "WINDOW", "USED", "LATELY", "FORECAST", "RESETS")
-TITLES = {"session": "sessions with a request in that time, with all of theirs"}
 
 
 class Command(PatchbayCommand):

@@ -1,8 +1,9 @@
-// What every page of the dashboard does: the choice of colours, and a look for news while somebody looks.
+// What every page of the dashboard does: the choice of colours, and fresh parts while somebody looks.
 "use strict";
 {
   const NAMES = { auto: "System", light: "Light", dark: "Dark" };
-  const REFRESH_MS = 5000;
+  const LOOK_MS = 30000; // without word of the server
+  const REST_MS = 1000; // between two looks, and nine times as long as the last one took
 
   function setTheme(theme) {
     document.documentElement.dataset.theme = theme;
@@ -32,9 +33,52 @@
     return parts.some((part) => part.contains(document.activeElement) || (anchor && part.contains(anchor)));
   }
 
+  let asked = 0; // moment of the look that runs
+  let restsUntil = 0;
+  let later = 0; // timer of the next look
+
   function refresh() {
-    if (document.visibilityState === "visible" && window.htmx && !isBeingRead()) {
+    if (document.visibilityState !== "visible" || !window.htmx || later) return;
+    const rest = asked || isBeingRead() ? REST_MS : restsUntil - performance.now();
+    if (rest > 0) {
+      later = setTimeout(() => { later = 0; refresh(); }, rest);
+    } else {
       window.htmx.trigger(document.body, "refresh");
+    }
+  }
+
+  function asks({ target }) {
+    if (target.matches("[data-fresh]")) asked = performance.now();
+  }
+
+  function answered({ target }) {
+    if (!target.matches("[data-fresh]")) return;
+    const now = performance.now();
+    restsUntil = now + Math.max(REST_MS, 9 * (now - asked));
+    asked = 0;
+  }
+
+  document.addEventListener("htmx:beforeRequest", asks);
+  document.addEventListener("htmx:afterRequest", answered);
+
+  // The server says when something began or ended. Without it there is a look now and then, which also sees what only
+  // time changes; a page that nobody sees does not listen.
+  let socket = null;
+
+  function listen() {
+    if (socket || document.visibilityState !== "visible") return;
+    socket = new WebSocket(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws/live?news`);
+    socket.addEventListener("message", refresh);
+    socket.addEventListener("close", (event) => { if (event.target === socket) socket = null; });
+  }
+
+  function seen() {
+    if (document.visibilityState === "visible") {
+      refresh();
+      listen();
+    } else if (socket) {
+      socket.close();
+      socket = null;
     }
   }
 
@@ -74,8 +118,9 @@
       });
     }
     if (document.querySelector("[data-fresh]")) {
-      setInterval(refresh, REFRESH_MS);
-      document.addEventListener("visibilitychange", refresh);
+      listen();
+      setInterval(seen, LOOK_MS);
+      document.addEventListener("visibilitychange", seen);
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

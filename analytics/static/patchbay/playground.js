@@ -5,15 +5,8 @@
   const form = $("prompt");
   const data = JSON.parse($("playground-data").textContent);
   const RECORD = "patchbay.record";
-  const DASH = "–";
+  const { cost, duration, make, number } = Patchbay;
   let running = []; // one AbortController for each side
-
-  function make(name, text, className) {
-    const element = document.createElement(name);
-    if (text !== undefined) element.textContent = text;
-    if (className) element.className = className;
-    return element;
-  }
 
   // --- the form ------------------------------------------------------------------------------------------------------
 
@@ -64,15 +57,6 @@
 
   // --- one answer ----------------------------------------------------------------------------------------------------
 
-  const duration = (ms) => (ms === null || ms === undefined ? DASH : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
-  const number = (count) => (count === null || count === undefined ? DASH : count.toLocaleString("en"));
-
-  function money(record) {
-    if (record.cost === null) return record.inputTokens === null ? DASH : "unpriced";
-    const about = record.usageSource === "estimated" ? "~" : "";
-    return `${about}$${record.cost >= 0.01 ? record.cost.toFixed(4) : record.cost.toPrecision(2)}`;
-  }
-
   function card(title) {
     const element = make("section", undefined, "panel answer-card");
     const header = make("header");
@@ -112,7 +96,7 @@
       ["Took", duration(record.durationMs)],
       ["First content", duration(record.ttftMs)],
       ["Tokens in, out", `${number(record.inputTokens)} / ${number(record.outputTokens)}`],
-      ["Cost", money(record)],
+      ["Cost", cost(record, 4)],
       ["Error", record.error],
       ["", page],
     ]);

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
@@ -41,7 +40,7 @@ from backends.wire.conversation import (
 from backends.wire.errors import ApiError, read_error
 from backends.wire.kinds import Kind
 from backends.wire.sse import SseEvent, SseReader, SseTooLong
-from backends.wire.stream import CUT_CODE
+from backends.wire.stream import CUT_CODE, load
 from backends.wire.target import Names, unwrap_custom
 from backends.wire.usage import merge_usage, usage_from
 
@@ -132,7 +131,7 @@ class StreamReader:
         elif kind == "message_stop":
             self._end()
         elif kind == "error":
-            self._fail(neutral(read_error(_decode(event.data))))
+            self._fail(neutral(read_error(load(event.data))))
         elif self._began:
             self._events.append(Alive())
 
@@ -146,7 +145,7 @@ class StreamReader:
                 return
         kind = kind or event.name.decode("ascii", "replace") or "message_start"
         if kind == "error":
-            self._fail(neutral(read_error(_decode(event.data))))
+            self._fail(neutral(read_error(load(event.data))))
         elif kind in _KNOWN:
             words = f"The backend sent a `{kind[:40]}` event that cannot be read. Check its protocol."
             self._fail(ApiError(502, words, code="unreadable"))
@@ -197,7 +196,7 @@ class StreamReader:
             opened.input = given if given.startswith("{") else "{}"
             opened.json = [] if own.is_custom else None
             return opened
-        foreign = _decode(raw)
+        foreign = load(raw)
         fields = foreign if isinstance(foreign, dict) else {}
         opened = _Open(Foreign(ORIGIN, start.type, fields))
         opened.raw, opened.json = fields, []
@@ -249,7 +248,7 @@ class StreamReader:
             self._piece(opened, Piece(0, text))
 
     def _cite(self, index: int, event: SseEvent) -> None:
-        delta = _decode(event.data)
+        delta = load(event.data)
         citation = delta["delta"].get("citation") if isinstance(delta, dict) else None
         if citation is not None:
             self._piece(self._fitting(index, Text), Piece(0, citation=citation))
@@ -260,7 +259,7 @@ class StreamReader:
         if delta.type == "input_json_delta" and opened.json is not None:
             opened.json.append(delta.partial_json or "")
             return
-        whole = _decode(event.data)
+        whole = load(event.data)
         fields = whole.get("delta") if isinstance(whole, dict) else None
         for name, value in fields.items() if isinstance(fields, dict) else ():
             before = opened.raw.get(name)
@@ -295,7 +294,7 @@ class StreamReader:
             if opened.signature:
                 self._piece(opened, Piece(0, signature=opened.signature))
         elif isinstance(block, Foreign) and text.strip():
-            value = _decode(text.encode("utf-8", "replace"))
+            value = load(text.encode("utf-8", "replace"))
             opened.raw["input"] = value if isinstance(value, dict) else {"value": text}
 
     def _piece(self, opened: _Open, piece: Piece) -> None:
@@ -359,14 +358,7 @@ class StreamReader:
             self._queue, self._open = [], {}
 
 
-def _decode(data: bytes | Raw) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _type_of(raw: Raw) -> str:
-    found = _decode(raw)
+    found = load(raw)
     kind = found.get("type") if isinstance(found, dict) else ""
     return kind if isinstance(kind, str) else ""

@@ -11,8 +11,8 @@ from django.core.management.base import CommandParser
 
 from backends.command import MAX_STDIN, Options, PatchbayCommand, WrongUse
 from backends.online import run_online
+from backends.own_url import own_url
 from proxyapp.asking import DIALECTS, AskError, Question, ask
-from proxyapp.front import base_url
 
 
 class Command(PatchbayCommand):
@@ -51,7 +51,7 @@ class Command(PatchbayCommand):
             text=options["prompt"],
             model=options["model"],
             dialect=options["protocol"],
-            url=(options["url"] or base_url()).rstrip("/").removesuffix("/v1"),
+            url=(options["url"] or own_url()).rstrip("/").removesuffix("/v1"),
             stream=not options["no_stream"],
             key=_client_key(options),
         )

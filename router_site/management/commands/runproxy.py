@@ -15,10 +15,12 @@ from accounts.checks import stored_secrets_open
 from accounts.client_auth import keys_required
 from accounts.snapshot import keeper
 from accounts.waiting import room
+from analytics.shared_counts import shared_counts
 from backends.migrating import migrate_if_needed
+from backends.own_url import own_url
 from backends.services import ServiceError
 from proxyapp.checks import open_bind_without_key, workers_without_redis
-from proxyapp.front import backend_facts, base_url, next_steps, sdk_environment
+from proxyapp.front import backend_facts, next_steps, sdk_environment
 from proxyapp.relay import shut_down_relays
 from router_site.flags import add_flags
 from router_site.home import HomeError
@@ -51,16 +53,18 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit 0 after a drain, 1 when forced or the port is taken, 2 for wrong use."""
         self._prepare()
-        from router_site.admission import admit
-        from router_site.asgi import application
-
         limits = Limits(max_body=settings.PATCHBAY_MAX_BODY_MB * 2**20)
         place = Place.from_environment()
         listener = place.listener if place else _bind(limits)
         if place is None and settings.PATCHBAY_WORKERS > 1:
             sys.exit(Workers(settings.PATCHBAY_WORKERS, listener, sys.argv).run())
+        from router_site.admission import admit
+        from router_site.asgi import application
+
         greets = place is None or place.greets
-        login_link = f"{base_url()}/admin/login-link/{login_link_make()}/" if greets else ""
+        login_link = f"{own_url()}/admin/login-link/{login_link_make()}/" if greets else ""
+        if place is not None:
+            shared_counts.join(place.board)
         runtime.prepare()
 
         def ready() -> None:
@@ -77,6 +81,7 @@ class Command(BaseCommand):
             port=settings.PATCHBAY_PORT,
             limits=limits,
             listener=listener,
+            worker=(place.crowd, place.number) if place else None,
             admit=admit,
             drain_seconds=settings.PATCHBAY_DRAIN_SECONDS,
             on_ready=ready,
@@ -104,7 +109,7 @@ class Command(BaseCommand):
         snapshot = keeper.current
         needed = keys_required(snapshot)
         write = self.stdout.write
-        write(f"Patchbay {settings.VERSION} listens on {base_url()}")
+        write(f"Patchbay {settings.VERSION} listens on {own_url()}")
         for title, variables in sdk_environment(keys_needed=needed):
             write(f"\n{title}:")
             for name, value in variables:

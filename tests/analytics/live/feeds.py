@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
@@ -57,16 +57,22 @@ class LivePage:
     socket: ClientConnection
     snapshot: dict[str, Any]
 
+    query = ""
+
     def __init__(self, operator: Operator, headers: Mapping[str, str] | None = None) -> None:
-        self._url = f"ws://127.0.0.1:{operator.patchbay.port}/ws/live"
+        self._url = f"ws://127.0.0.1:{operator.patchbay.port}/ws/live{self.query}"
         self._headers = {**operator.headers, "origin": operator.patchbay.url, **(headers or {})}
         self._stack = ExitStack()
 
-    def __enter__(self) -> LivePage:
+    def __enter__(self) -> Self:
         told = connect(self._url, additional_headers=self._headers, proxy=None, open_timeout=SECONDS)
         self.socket = self._stack.enter_context(told)
-        self.snapshot = self.wait_for("snapshot")
+        self.begin()
         return self
+
+    def begin(self) -> None:
+        """What comes first."""
+        self.snapshot = self.wait_for("snapshot")
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -106,3 +112,25 @@ class LivePage:
     def wish(self, **wish: object) -> None:
         """Ask for something."""
         self.socket.send(json.dumps(wish))
+
+
+class NewsPage(LivePage):
+    """The socket of a page that looks for itself: `news`, and nothing else."""
+
+    query = "?news"
+
+    def begin(self) -> None:
+        """Nothing: such a page has just been loaded."""
+
+    def news(self) -> float:
+        """Wait for some; the moment at which they came."""
+        assert self.heard() == {"type": "news"}
+        return time.monotonic()
+
+    def more_news(self, seconds: float) -> float | None:
+        """The same; None where none come within this time."""
+        try:
+            self.socket.recv(timeout=seconds)
+        except TimeoutError:
+            return None
+        return time.monotonic()

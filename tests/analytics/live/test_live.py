@@ -8,19 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.analytics.live.feeds import EventStream, LivePage
+from tests.analytics.live.feeds import EventStream, LivePage, NewsPage
 from tests.operator import Operator
 from tests.patchbay import Answer, Patchbay
 
 NASTY = "<script>alert(1)</script>\n2026 ERROR patchbay: forged\x1b[2J"
 ENDLESS = "demo:demo+endless,gap=20ms"
 SLOW = "demo:demo+ttfb=60"
+NEWS_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,32 @@ def test_a_wish_that_nobody_understands_ends_the_connection(operator: Operator, 
     assert raised.value.rcvd.code == 4400
 
 
-def test_strangers_are_refused_before_they_are_let_in(patchbay: Patchbay, operator: Operator) -> None:
+def test_a_page_of_sums_hears_that_there_are_news_once_the_history_has_them(
+    patchbay: Patchbay, operator: Operator
+) -> None:
+    with NewsPage(operator) as page:
+        asked = ask(patchbay)
+        page.news()
+        assert operator.get(f"/dashboard/requests/{asked}/").status == 200
+
+
+def test_a_page_of_sums_hears_of_many_requests_at_most_once_a_second(
+    patchbay: Patchbay, operator: Operator
+) -> None:
+    with NewsPage(operator) as page, ThreadPoolExecutor() as pool:
+        heard = [time.monotonic()]
+        answers = pool.map(lambda _: ask(patchbay), range(60))
+        heard.append(page.news())
+        assert len(set(answers)) == 60
+        while (at := page.more_news(2 * NEWS_SECONDS)) is not None:
+            heard.append(at)
+    assert all(later - earlier > NEWS_SECONDS - 0.2 for earlier, later in pairwise(heard))
+
+
+@pytest.mark.parametrize("page_class", [LivePage, NewsPage])
+def test_strangers_are_refused_before_they_are_let_in(
+    patchbay: Patchbay, operator: Operator, page_class: type[LivePage]
+) -> None:
     strangers: list[dict[str, str]] = [
         {"cookie": ""},
         {"cookie": "patchbay_session=0123456789abcdef0123456789abcdef"},
@@ -145,7 +172,7 @@ def test_strangers_are_refused_before_they_are_let_in(patchbay: Patchbay, operat
         {"sec-fetch-site": "cross-site"},
     ]
     for headers in strangers:
-        with pytest.raises(InvalidStatus) as raised, LivePage(operator, headers):
+        with pytest.raises(InvalidStatus) as raised, page_class(operator, headers):
             pass
         assert raised.value.response.status_code == 403, headers
 

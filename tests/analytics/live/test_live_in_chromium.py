@@ -65,6 +65,14 @@ def test_the_live_page_opens_filters_and_pauses(told: dict[str, Any]) -> None:
     assert told["paused"] == "paused"
 
 
+def test_other_pages_renew_themselves_when_something_has_happened(told: dict[str, Any]) -> None:
+    assert told["renewedAfterMs"] < 10_000, "far from the half minute that passes without word of the server"
+
+
+def test_pages_that_hear_nothing_look_every_half_minute(told: dict[str, Any]) -> None:
+    assert (told["looksBefore"], told["looksAfter"]) == (0, 1)
+
+
 def test_the_playground_shows_answers_side_by_side(told: dict[str, Any]) -> None:
     plain, bold = told["answers"]
     assert "Say hello" in plain

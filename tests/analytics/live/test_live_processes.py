@@ -59,6 +59,18 @@ def test_a_page_shows_what_other_processes_do(both: tuple[Patchbay, Patchbay], o
         assert page.ended(ask(here))["outcome"] == "ok"
 
 
+def test_another_deployment_on_the_same_server_is_not_shown(
+    both: tuple[Patchbay, Patchbay], operator: Operator, server: RedisServer
+) -> None:
+    _, there = both
+    settings = {"REDIS_URL": server.url.replace("/0", "/5")}
+    with Patchbay(settings, flags=("--demo",)) as stranger, LivePage(operator) as page:
+        page.ended(ask(there))  # who hears of the page at all has heard of it by now
+        asked = [ask(stranger), ask(there)]
+        seen = page.wait_for("ended", lambda message: message["request"]["id"] in asked)
+        assert seen["request"]["id"] == asked[1]
+
+
 def test_a_stream_of_another_process_is_stopped(both: tuple[Patchbay, Patchbay], operator: Operator) -> None:
     _, there = both
     with LivePage(operator) as page, ThreadPoolExecutor(1) as threads:

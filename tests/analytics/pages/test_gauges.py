@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from accounts.pool_view import AccountView
@@ -20,7 +21,7 @@ ACCOUNT = AccountConfig("uid", "work", "anthropic", "api_key", None)
 
 def window(name: str, used: float, left_hours: float | None, **fields: object) -> WindowState:
     resets_at = None if left_hours is None else WALL + left_hours * 3600
-    reading = replace(Reading(name, "", used, None, None, resets_at, False), **fields)  # type: ignore[arg-type]
+    reading = msgspec.structs.replace(Reading(name, "", used, None, None, resets_at, False), **fields)  # type: ignore[arg-type]
     return observed(reading, now=NOW, wall=WALL)
 
 

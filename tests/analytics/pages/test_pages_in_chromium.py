@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.on_postgres import home_settings
 from tests.patchbay import PROJECT, Patchbay
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -73,6 +73,7 @@ def furnished(home: Path) -> Path:
     subprocess.run(
         [sys.executable, "-m", "bench.demo_history", "--days", "1", "--home", str(home)],
         cwd=PROJECT,
+        env={**os.environ, **home_settings(home)},
         capture_output=True,
         check=True,
         timeout=60,
@@ -82,11 +83,10 @@ def furnished(home: Path) -> Path:
 
 def places(home: Path) -> list[str]:
     """The pages, with the largest session and one of its requests in their places."""
-    with sqlite3.connect(home / "history.sqlite3") as database:
-        [session] = database.execute("SELECT id FROM analytics_sessionrow ORDER BY requests DESC").fetchone()
-        [request] = database.execute(
-            "SELECT id FROM analytics_requestrecord WHERE session = ?", (session,)
-        ).fetchone()
+    rows = Patchbay(home=home).sql
+    session = rows("history", "SELECT id FROM analytics_sessionrow ORDER BY requests DESC LIMIT 1")[0][0]
+    found = rows("history", "SELECT id FROM analytics_requestrecord WHERE session = ? LIMIT 1", session)
+    request = found[0][0]
     return [f"{name}:{path.format(request=request, session=session)}" for name, path in PAGES.items()]
 
 

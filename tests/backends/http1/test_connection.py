@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import sys
 import threading
 
 import pytest
@@ -49,6 +51,18 @@ async def test_an_answer_with_a_length(send: Send) -> None:
         assert exchange.headers == [(b"content-length", b"5"), (b"x-two", b"2"), (b"x-two", b"3")]
         assert await text(exchange) == b"hello"
         assert server.requests[0].body == b"question"
+
+
+async def test_an_idle_connection_holds_nothing_of_the_request_it_sent(send: Send) -> None:
+    async def answer(connection: RawConnection, _: object) -> None:
+        await connection.answer(b"hello")
+
+    body = bytes(2**20)
+    held = sys.getrefcount(body)
+    async with RawServer(repeated(answer)) as server:
+        assert await text(await send(server.base, body)) == b"hello"
+        gc.collect()
+        assert sys.getrefcount(body) == held
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 1000])

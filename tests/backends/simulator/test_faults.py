@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,18 +14,6 @@ from tests.servers import SimulatorThread
 
 KINDS = ("messages", "chat", "responses")
 TERMINAL = {"messages": "message_stop", "chat": '"finish_reason":"stop"', "responses": "response.completed"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorThread]:
-    with SimulatorThread() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(running: SimulatorThread) -> SimulatorThread:
-    running.reset()
-    return running
 
 
 def scripted(upstream: SimulatorThread, script: str, kind: str = "chat", **asked: object) -> Received:

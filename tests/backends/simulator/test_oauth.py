@@ -6,7 +6,6 @@ import base64
 import hashlib
 import http.client
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -21,18 +20,6 @@ CLIENT = "tests"
 REDIRECT = "http://127.0.0.1:9/callback"
 VERIFIER = "v" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorThread]:
-    with SimulatorThread() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(running: SimulatorThread) -> SimulatorThread:
-    running.reset()
-    return running
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,8 @@ def test_path_without_version(upstream: SimulatorThread) -> None:
         ("/responses", {"model": "g"}, "input"),
         ("/embeddings", {"model": "g"}, "input"),
         ("/completions", {"model": "g"}, "prompt"),
+        ("/completions", {"model": "g", "prompt": [None]}, "prompt"),
+        ("/embeddings", {"model": "g", "input": ["a", {}]}, "input"),
     ],
 )
 def test_missing_field_is_named(client: openai.OpenAI, path: str, body: Any, param: str) -> None:

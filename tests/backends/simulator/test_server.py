@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from tests.backends.simulator.raw import ask, connect, exchange, post, read_all,
 from tests.servers import SimulatorThread
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatorThread]:
-    with SimulatorThread() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(running: SimulatorThread) -> SimulatorThread:
-    running.reset()
-    return running
 
 
 def test_connection_is_kept_and_pipelined_requests_are_answered_in_order(upstream: SimulatorThread) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from backends.wire.assemble import Assembly
 from backends.wire.conversation import (
     Began,
@@ -58,7 +60,7 @@ def _emptied(block: Block) -> tuple[Block, str]:
 
 def content_of(reply: Reply) -> dict[str, Any]:
     """What must be equal however the answer came: all but the ids that we make up, and the provider's raw usage."""
-    usage = reply.usage and replace(reply.usage, raw=b"")
+    usage = reply.usage and msgspec.structs.replace(reply.usage, raw=b"")
     return {
         "blocks": [_comparable(block) for block in reply.blocks],
         "stop": reply.stop,

@@ -11,6 +11,7 @@ from backends.wire.templates import Applied, apply, parse_spec
 
 TALKING = (Kind.MESSAGES, Kind.COUNT_TOKENS, Kind.CHAT, Kind.RESPONSES)
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
+LOOKUP = {"name": "lookup", "description": "Looks up.", "parameters": SCHEMA}
 PLAIN = Target("some-model")
 
 

@@ -8,23 +8,16 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
+from tests.desk import add_backends
 from tests.patchbay import Patchbay
 from tests.proxyapp.sdk.clients import (
     UPSTREAM_KEY,
     anthropic_client,
     async_anthropic_client,
     async_openai_client,
-    eventually,
     openai_client,
 )
 from tests.servers import SimulatorThread
-
-
-def add_backend(patchbay: Patchbay, name: str, base_url: str, *words: str, key: str = UPSTREAM_KEY) -> None:
-    """Add a backend by the command that users run, and wait until the running server counts it."""
-    before = patchbay.get("/health").json()["backends"]
-    patchbay.manage("backend", "add", name, "--base-url", base_url, *words, "--key-stdin", stdin=f"{key}\n")
-    eventually(lambda: patchbay.get("/health").json()["backends"] > before)
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +33,13 @@ def patchbay(sdk_upstream: SimulatorThread) -> Iterator[Patchbay]:
     Tests that spoil an account need one of their own.
     """
     with Patchbay() as running:
-        add_backend(running, "openai", f"{sdk_upstream.url}/v1")
-        add_backend(running, "anthropic", sdk_upstream.url)
-        add_backend(running, "local", f"{sdk_upstream.url}/v1", "--responses", "no")
+        base = f"{sdk_upstream.url}/v1"
+        add_backends(
+            running,
+            {"name": "openai", "base": base, "key": UPSTREAM_KEY},
+            {"name": "anthropic", "base": sdk_upstream.url, "key": UPSTREAM_KEY},
+            {"name": "local", "base": base, "protocol": "openai", "responses": False, "key": UPSTREAM_KEY},
+        )
         yield running
 
 

@@ -10,6 +10,7 @@ import anthropic
 import openai
 import pytest
 
+from tests.desk import Desk
 from tests.patchbay import Patchbay
 from tests.proxyapp.sdk.clients import (
     ASK,
@@ -20,7 +21,6 @@ from tests.proxyapp.sdk.clients import (
     eventually,
     openai_client,
 )
-from tests.proxyapp.sdk.conftest import add_backend
 from tests.servers import SimulatorThread
 
 REVOKED_SECONDS = 2.0
@@ -28,26 +28,38 @@ REVOKED_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-def guarded(sdk_upstream: SimulatorThread) -> Iterator[Patchbay]:
-    """A Patchbay that wants a client key."""
-    with Patchbay() as running:
-        add_backend(running, "openai", f"{sdk_upstream.url}/v1")
-        add_backend(running, "anthropic", sdk_upstream.url)
-        yield running
+def desk(sdk_upstream: SimulatorThread) -> Iterator[Desk]:
+    """Beside a Patchbay with two backends."""
+    with Patchbay() as running, Desk(running) as made:
+        for name, base in (("openai", f"{sdk_upstream.url}/v1"), ("anthropic", sdk_upstream.url)):
+            made.do(
+                {"do": "backend", "name": name, "base": base},
+                {"do": "account", "alias": name, "backend": name, "credential": {"key": UPSTREAM_KEY}},
+            )
+        made.settle()
+        yield made
 
 
-def new_key(patchbay: Patchbay, name: str, *words: str) -> str:
-    """Make a client key by command; it works in the running server."""
-    key = str(json.loads(patchbay.manage("keys", "add", name, *words, "--json").stdout)["key"])
-    with openai_client(patchbay, api_key=key) as client:
-        eventually(lambda: is_let_in(client))
-    return key
+@pytest.fixture(scope="module")
+def guarded(desk: Desk) -> Patchbay:
+    """That Patchbay, which wants a client key as soon as one is made."""
+    return desk.patchbay
+
+
+def new_key(desk: Desk, name: str, **more: Any) -> str:
+    """Make a client key; it works in the running server."""
+    [key] = desk.do({"do": "key", "name": name, **more})
+    desk.settle()
+    return str(key)
 
 
 @pytest.fixture(scope="module")
 def key(guarded: Patchbay) -> str:
-    """A client key that stays valid."""
-    return new_key(guarded, "laptop")
+    """A client key that stays valid, made by command."""
+    made = str(json.loads(guarded.manage("keys", "add", "laptop", "--json").stdout)["key"])
+    with openai_client(guarded, api_key=made) as client:
+        eventually(lambda: is_let_in(client))
+    return made
 
 
 @pytest.mark.parametrize("form", ["x-api-key", "bearer", "x-patchbay-key"])
@@ -98,8 +110,10 @@ def test_a_wrong_key_is_an_authentication_error_and_nothing_goes_up(
     assert not upstream.journal.entries
 
 
-def test_a_key_with_a_model_list_may_use_nothing_else(guarded: Patchbay, upstream: SimulatorThread) -> None:
-    narrow = new_key(guarded, "narrow", "--models", "gpt-*")
+def test_a_key_with_a_model_list_may_use_nothing_else(
+    guarded: Patchbay, desk: Desk, upstream: SimulatorThread
+) -> None:
+    narrow = new_key(desk, "narrow", model_globs=["gpt-*"])
     with openai_client(guarded, api_key=narrow) as gpt, anthropic_client(guarded, api_key=narrow) as claude:
         gpt.chat.completions.create(model=GPT, messages=ASK)
         with pytest.raises(anthropic.PermissionDeniedError, match="narrow"):
@@ -108,8 +122,10 @@ def test_a_key_with_a_model_list_may_use_nothing_else(guarded: Patchbay, upstrea
     assert [entry.model for entry in upstream.journal if entry.method == "POST"] == [GPT]
 
 
-def test_a_revoked_key_is_refused_at_once(guarded: Patchbay, key: str, upstream: SimulatorThread) -> None:
-    lost = new_key(guarded, "lost")
+def test_a_revoked_key_is_refused_at_once(
+    guarded: Patchbay, desk: Desk, key: str, upstream: SimulatorThread
+) -> None:
+    lost = new_key(desk, "lost")
     with openai_client(guarded, api_key=lost) as client:
         client.embeddings.create(model="text-embedding-3-small", input="x", dimensions=1)
         guarded.manage("keys", "revoke", "lost")
@@ -127,13 +143,13 @@ def is_let_in(client: openai.OpenAI) -> bool:
     return True
 
 
-def test_nobody_continues_the_conversation_of_another_key(guarded: Patchbay, key: str) -> None:
+def test_nobody_continues_the_conversation_of_another_key(guarded: Patchbay, desk: Desk, key: str) -> None:
     asked: Any = {"model": CLAUDE, "input": "my name is Ada"}
     with openai_client(guarded, api_key=key) as ada:
         first = ada.responses.create(**asked)
         assert ada.responses.create(**asked, previous_response_id=first.id).output_text
     with (
-        openai_client(guarded, api_key=new_key(guarded, "neighbour")) as other,
+        openai_client(guarded, api_key=new_key(desk, "neighbour")) as other,
         pytest.raises(openai.BadRequestError, match="is not known here"),
     ):
         other.responses.create(**asked, previous_response_id=first.id)

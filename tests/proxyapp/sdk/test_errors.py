@@ -10,9 +10,9 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
+from tests.desk import add_backends
 from tests.patchbay import Patchbay
 from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT, anthropic_client, openai_client, scripted
-from tests.proxyapp.sdk.conftest import add_backend
 from tests.servers import SimulatorThread
 
 ANTHROPIC_ERRORS = [
@@ -42,10 +42,16 @@ FAR = "3600"
 def spoilt(sdk_upstream: SimulatorThread) -> Iterator[Patchbay]:
     """A Patchbay whose accounts may be refused or used up: a backend for each way to fail."""
     with Patchbay() as running:
-        for name, words in (("limited", f"status=429,ra={FAR}"), ("refused", "status=401")):
-            key = f"sk-sim-{words}"
-            add_backend(running, f"openai-{name}", f"{sdk_upstream.url}/v1", key=key)
-            add_backend(running, f"anthropic-{name}", sdk_upstream.url, "--protocol", "anthropic", key=key)
+        ways = {"limited": f"sk-sim-status=429,ra={FAR}", "refused": "sk-sim-status=401"}
+        kinds = {"openai": f"{sdk_upstream.url}/v1", "anthropic": sdk_upstream.url}
+        add_backends(
+            running,
+            *(
+                {"name": f"{kind}-{way}", "base": base, "protocol": kind, "key": key}
+                for way, key in ways.items()
+                for kind, base in kinds.items()
+            ),
+        )
         yield running
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.desk import add_backends
 from tests.patchbay import Patchbay
 from tests.proxyapp.sdk.byte_server import ByteServer
-from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT
-from tests.proxyapp.sdk.conftest import add_backend
+from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT, UPSTREAM_KEY
 
 PATHS = ["/v1/messages", "/v1/chat/completions"]
 PLAIN = {
@@ -44,8 +44,11 @@ def bytes_upstream() -> Iterator[ByteServer]:
 def faithful(bytes_upstream: ByteServer) -> Iterator[Patchbay]:
     """A Patchbay whose two backends are one byte server; each protocol is the default of its path."""
     with Patchbay() as running:
-        add_backend(running, "openai", f"{bytes_upstream.url}/v1")
-        add_backend(running, "anthropic", bytes_upstream.url)
+        add_backends(
+            running,
+            {"name": "openai", "base": f"{bytes_upstream.url}/v1", "key": UPSTREAM_KEY},
+            {"name": "anthropic", "base": bytes_upstream.url, "key": UPSTREAM_KEY},
+        )
         yield running
 
 

@@ -8,19 +8,15 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from tests.patchbay import Patchbay
-from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT, eventually, scripted
+from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT, scripted
+from tests.records import recorded
 
 
 def row_of(patchbay: Patchbay, request_id: str) -> dict[str, Any]:
     """The history row of one request, once it is written."""
-    found: list[dict[str, Any]] = []
-
-    def look() -> bool:
-        found[:] = [row for row in patchbay.history() if row["id"] == request_id]
-        return bool(found)
-
-    eventually(look, within=20.0)
-    return found[0]
+    recorded(patchbay, request_id, "id")
+    [found] = [row for row in patchbay.history() if row["id"] == request_id]
+    return found
 
 
 def test_a_stream_that_the_sdk_leaves_at_its_terminal_event_was_a_whole_answer(

@@ -11,9 +11,9 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
+from tests.desk import add_backends
 from tests.patchbay import Patchbay
 from tests.proxyapp.sdk.clients import ASK, CLAUDE, GPT, anthropic_client, openai_client, scripted
-from tests.proxyapp.sdk.conftest import add_backend
 from tests.proxyapp.sdk.test_broken_streams import drain, pieces_before_raising, text_pieces
 from tests.proxyapp.sdk.translated import LOCAL
 from tests.servers import SimulatorThread
@@ -191,10 +191,14 @@ def test_a_field_of_the_wrong_type_is_named_and_reaches_no_upstream(
 def spoilt(sdk_upstream: SimulatorThread) -> Iterator[Patchbay]:
     """A Patchbay whose accounts may be refused or used up."""
     with Patchbay() as running:
-        for name, words in (("limited", f"status=429,ra={FAR}"), ("refused", "status=401")):
-            key = f"sk-sim-{words}"
-            add_backend(running, f"chat-{name}", f"{sdk_upstream.url}/v1", "--responses", "no", key=key)
-            add_backend(running, f"messages-{name}", sdk_upstream.url, "--protocol", "anthropic", key=key)
+        ways = {"limited": f"sk-sim-status=429,ra={FAR}", "refused": "sk-sim-status=401"}
+        chat = {"base": f"{sdk_upstream.url}/v1", "protocol": "openai", "responses": False}
+        messages = {"base": sdk_upstream.url, "protocol": "anthropic"}
+        kinds = {"chat": chat, "messages": messages}
+        add_backends(
+            running,
+            *({"name": f"{a}-{b}", **kinds[a], "key": key} for b, key in ways.items() for a in kinds),
+        )
         yield running
 
 

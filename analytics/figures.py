@@ -1,4 +1,4 @@
-"""Figures as people read them on a page: short, and never more exact than they are useful. Pure."""
+"""Figures as people read them, on a page or in a terminal: short, and never more exact than they are useful. Pure."""
 
 from __future__ import annotations
 

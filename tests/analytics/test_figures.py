@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from analytics.pages.figures import cost_of, count, duration, money, percent, unpriced_note
+from analytics.figures import cost_of, count, duration, money, percent, unpriced_note
 from analytics.pages.queries import PERIODS, ranked
 from analytics.pages.window_curves import Noted, held
 from analytics.usage_sums import Sums

@@ -1,0 +1,19 @@
+"""What a page says when its request failed. The API has errors of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.defaults import server_error
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """503 and the reason when a database refused, else Django's page. Called while the exception is handled."""
+    exc = sys.exc_info()[1]
+    if not isinstance(exc, DatabaseError):
+        return server_error(request)
+    why = str(exc).strip().partition("\n")[0]
+    return HttpResponse(render_to_string("database_refused.html", {"why": why}), status=503)
