@@ -221,7 +221,7 @@ def configured_limits() -> LocalKeyLimits:
     from accounts.pool import pool  # where they are needed: the pool says which process this is
     from accounts.redis_key_limits import RedisKeyLimits
 
-    return RedisKeyLimits(settings.REDIS_URL, pool.state.process)
+    return RedisKeyLimits(settings.REDIS_URL, pool.state.process, processes=settings.PATCHBAY_WORKERS)
 
 
 key_limits = configured_limits()

@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from accounts.redis_money import to_dollars, to_units
 from accounts.redis_scripts import KEY_TAKE, KEY_TELL
 
 Reply = asyncio.Future[list[Any]]
+MOST_SENT = 500  # in one message: a few milliseconds of the server
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,7 +46,8 @@ class _Ask:
 class RedisKeyLimits(LocalKeyLimits):
     """The state of one process among several. Raises ValueError for a URL that cannot be used.
 
-    `process` is a name of its own for every start; `processes`: how many there were when Redis was last heard.
+    `process` is a name of its own for every start; `processes`: how many there were when Redis was last heard; until
+    then, how many start together.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RedisKeyLimits(LocalKeyLimits):
         process: str,
         times: Times = DEFAULT_TIMES,
         *,
+        processes: int = 1,
         now: Callable[[], float] = clock,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -72,7 +75,7 @@ class RedisKeyLimits(LocalKeyLimits):
         self._apart: dict[int, Apart] = defaultdict(Apart)
         self._sent: dict[str, Sent] = {}  # what was let through apart, in the last minute, by its hold
         self._times_apart = 1
-        self.processes = 1
+        self.processes = processes
 
     def start(self) -> None:
         """Connect, in the server's loop."""
@@ -270,11 +273,11 @@ class RedisKeyLimits(LocalKeyLimits):
             self._is_telling = True
             self._tell()
 
-    def _tell(self, *, leaves: bool = False, whole: bool = False) -> Reply:
-        return self._link.call(KEY_TELL, lambda: (self._told(leaves, whole),))
+    def _tell(self, *, leaves: bool = False, whole: bool = False, sent: Sequence[str] = ()) -> Reply:
+        return self._link.call(KEY_TELL, lambda: (self._told(leaves, whole, sent),))
 
-    def _told(self, leaves: bool, whole: bool) -> bytes:
-        """What there is to say at this moment."""
+    def _told(self, leaves: bool, whole: bool, sent: Sequence[str]) -> bytes:
+        """What there is to say at this moment. `sent`: of what was let through apart, by its hold."""
         self._is_telling = False
         if whole:
             self._round += 1
@@ -290,14 +293,14 @@ class RedisKeyLimits(LocalKeyLimits):
             "whole": int(whole),
             "money": [self._money(one) for one in limits],
             "tokens": used,
-            "sent": self._let_through() if whole else [],
+            "sent": [self._let_through(name) for name in sent if name in self._sent],
         }
         return _encode(told)
 
-    def _let_through(self) -> list[tuple[str, str, int, int]]:
-        """What of the last minute Redis may not know: key, hold, age, tokens."""
-        now = self.now()
-        return [(str(one.key), name, _us(now - one.at), one.tokens) for name, one in self._sent.items()]
+    def _let_through(self, name: str) -> tuple[str, str, int, int]:
+        """Key, hold, age, tokens."""
+        one = self._sent[name]
+        return str(one.key), name, _us(self.now() - one.at), one.tokens
 
     def _money(self, limits: KeyLimits) -> tuple[str, int, str, int]:
         own = self._own(limits)
@@ -307,16 +310,30 @@ class RedisKeyLimits(LocalKeyLimits):
     async def _serve(self) -> None:
         """Runs as long as a connection lasts: a beat, and all that is held whenever Redis may not know it."""
         await self._tell(whole=True)
-        self._sent.clear()
+        await self._tell_sent()
         self._times_apart += 1
         for apart in self._apart.values():
             apart.join()
         self._link.open()
+        self._news |= self._known.keys()
+        await self._tell_sent()  # what was let through meanwhile
+        joined_at = self.now()
         while True:
-            _, self.processes, was_known = await self._tell()
+            _, count, was_known = await self._tell()
+            others_may_come = self.now() - joined_at < self._times.dead
+            self.processes = max(count, self.processes) if others_may_come else count
             if not was_known:
                 await self._tell(whole=True)
             await asyncio.sleep(self._times.beat)
+
+    async def _tell_sent(self) -> None:
+        """What of the last minute Redis may not know, in pieces: while it reads one it serves nobody."""
+        names = list(self._sent)
+        for start in range(0, len(names), MOST_SENT):
+            piece = names[start : start + MOST_SENT]
+            await self._tell(sent=piece)
+            for name in piece:
+                self._sent.pop(name, None)
 
     def _part(self) -> None:
         """The connection is lost, and what was to be sent with it."""

@@ -120,16 +120,17 @@ class RedisPoolState(LocalPoolState):
         ask = self._ask(claims, sticky, lease_id, cost)
         reply = self._link.call(TAKE, lambda: (ask,))
         self._asked.add(lease_id)
+        claims[0].state.in_flight += 1  # most likely it will be: who ranks in this very moment shall know
         try:
             answer = await self._link.within(reply)
         except asyncio.CancelledError:
             reply.add_done_callback(partial(self._give_back, lease_id))
             raise
         finally:
+            claims[0].state.in_flight -= 1
             self._asked.discard(lease_id)
-        if answer is None:
-            return self._take_alone(claims, sticky, lease_id, cost)
-        return self._answered(answer, claims, sticky, lease_id, cost)
+        took = (claims, sticky, lease_id, cost)
+        return self._take_alone(*took) if answer is None else self._answered(answer, *took)
 
     def _ask(self, claims: Sequence[Claim], sticky: Sticky | None, lease_id: str, cost: Decimal) -> bytes:
         return _encode(
@@ -176,8 +177,8 @@ class RedisPoolState(LocalPoolState):
     ) -> Taken | NotNow:
         """By what this process knows, at its share of the pace."""
         if self.processes > 1:
-            replace, count = msgspec.structs.replace, self.processes
-            claims = [replace(claim, interval_s=claim.interval_s * count) for claim in claims]
+            share = msgspec.structs.replace
+            claims = [share(claim, interval_s=claim.interval_s * self.processes) for claim in claims]
         return self.take_here(claims, sticky, lease_id, cost)
 
     def _give_back(self, lease_id: str, reply: Reply) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import secrets
 import time
@@ -32,6 +33,7 @@ SLOW_SECONDS = 0.25
 REST_SECONDS = 60.0
 """So long nothing is written after a write that took SLOW_SECONDS: a disk that hangs must not hold up requests."""
 AGAIN_SECONDS = 5.0  # between two tries to make the files
+TELL_SECONDS = 60.0  # between two lines in the log
 
 _encoder = msgspec.json.Encoder()
 
@@ -74,6 +76,7 @@ class Journal:
     _rests_until: float | None = None
     _again_at: float = 0.0
     _told: int = 0
+    _tells_at: float = -math.inf
     _failure: str = field(default="", repr=False)
 
     def note(self, draft: RecordDraft) -> None:
@@ -133,20 +136,35 @@ class Journal:
         self._full, self._spare = None, page
 
     def _tell(self) -> None:
-        """Once for each trouble, and never from the request path."""
-        if self.missed > self._told and self._failure:
+        """Once a minute while the trouble lasts, and never from the request path."""
+        now = time.monotonic()
+        if self.missed > self._told and self._failure and now >= self._tells_at:
             logger.warning(
                 "%d finished records are not in the history's journal (%s): a kill would lose what is not stored yet.",
                 *(self.missed - self._told, self._failure),
             )
-            self._failure = ""
-        self._told = self.missed
+            self._failure, self._told, self._tells_at = "", self.missed, now + TELL_SECONDS
 
     def _new_page(self) -> _Page:
         path = self.directory / f"finished-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-        file = FileIO(path, "xb", opener=_private)
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        return _Page(path, file)
+        return _Page(path, FileIO(locked_file(path, os.O_APPEND), "wb"))
+
+
+def locked_file(path: Path, flags: int = 0) -> int:
+    """A new private file with this process's lock on it, under its name only then: no start takes it for a dead one's.
+
+    `flags`: for opening it, beside the usual. Raises OSError.
+    """
+    draft = path.with_name(f".{path.name}")
+    handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        draft.rename(path)
+    except OSError:
+        os.close(handle)
+        draft.unlink(missing_ok=True)
+        raise
+    return handle
 
 
 def line_of(draft: RecordDraft) -> bytes:
@@ -188,7 +206,3 @@ def _clean(draft: RecordDraft) -> RecordDraft:
         for choice in draft.choices
     ]
     return replace(draft, error=redact(draft.error), attempts=attempts, choices=choices)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

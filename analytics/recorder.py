@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from operator import itemgetter
 
 from django.conf import settings
@@ -74,7 +75,7 @@ class Recorder:
     def record(self, draft: RecordDraft) -> None:
         """Take a finished draft. Never waits, never raises."""
         self.taken += 1
-        if len(self._queue) >= self.queue_rows:
+        if self.is_full:
             self.dropped += 1
             return
         self._queue.append(draft)
@@ -82,6 +83,11 @@ class Recorder:
             self.journal.note(draft)
         if len(self._queue) == WAKE_ROWS:
             self._wake.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next record is dropped."""
+        return len(self._queue) >= self.queue_rows
 
     @property
     def waiting(self) -> int:
@@ -202,7 +208,7 @@ class Recorder:
         while self._queue:
             if not self.flush():
                 return False
-        return self.spool is None or self.spool.replay(self._write, self.prices())
+        return self.spool is None or self.spool.replay(partial(self._write, alone=True), self.prices())
 
     def _recovered(self) -> None:
         if self.is_stuck:
@@ -241,23 +247,26 @@ class Recorder:
                 logger.exception("History row %s cannot be made and is left out.", draft.id)
         return rows
 
-    def _write(self, batch: Sequence[Stored]) -> bool:
-        """One transaction for the batch; if it fails on a row, row by row, so that one cannot poison the rest."""
+    def _write(self, batch: Sequence[Stored], *, alone: bool = False) -> bool:
+        """One transaction for the batch; if it fails on a row, row by row, so that one cannot poison the rest.
+
+        `alone`: while nobody else writes, since what is replayed may be in another process's hands as well.
+        """
         try:
-            self._insert(batch)
+            self._insert(batch, alone)
         except DatabaseError as exc:
             if is_unavailable(exc):
                 self._refusal = exc
                 return False
-            return self._write_one_by_one(batch)
+            return self._write_one_by_one(batch, alone)
         except (ValueError, OverflowError):
-            return self._write_one_by_one(batch)
+            return self._write_one_by_one(batch, alone)
         return True
 
-    def _write_one_by_one(self, batch: Sequence[Stored]) -> bool:
+    def _write_one_by_one(self, batch: Sequence[Stored], alone: bool) -> bool:
         for stored in batch:
             try:
-                self._insert([stored])
+                self._insert([stored], alone)
             except (DatabaseError, ValueError, OverflowError) as exc:
                 if isinstance(exc, DatabaseError) and is_unavailable(exc):
                     self._refusal = exc
@@ -265,12 +274,12 @@ class Recorder:
                 logger.exception("History row %s cannot be stored and is left out.", stored[0]["id"])
         return True
 
-    def _insert(self, batch: Sequence[Stored]) -> None:
+    def _insert(self, batch: Sequence[Stored], alone: bool) -> None:
         """Replays are harmless: the ids are unique, and only what is new is added to the sums."""
         rows = {record["id"]: record for record, _ in batch}
         attempts = [attempt for _, attempts in batch for attempt in attempts]
         with transaction.atomic(using="history"), connections["history"].cursor() as cursor:
-            guard(cursor)
+            guard(cursor, alone=alone)
             for known in (
                 RequestRecord.objects.filter(pk__in=list(rows)).order_by().values_list("pk", flat=True)
             ):

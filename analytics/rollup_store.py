@@ -32,7 +32,7 @@ _LAST = ("source", "key", "client", "model", "backend")  # of a session: as they
 
 
 def guard(cursor: CursorWrapper, *, alone: bool = False) -> None:
-    """Inside a transaction: several may add at once, but nobody while somebody counts anew (`alone`).
+    """Inside a transaction: several may add at once, but nobody while somebody counts anew or replays (`alone`).
 
     SQLite has one writer anyway.
     """

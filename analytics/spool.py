@@ -24,7 +24,7 @@ from django.db.models import Model
 from analytics.draft_rows import Row, attempt_row, record_row
 from analytics.drafts import RecordDraft
 from analytics.journal import PATTERN as JOURNALS
-from analytics.journal import draft_of
+from analytics.journal import draft_of, locked_file
 from analytics.models import Attempt, RequestRecord
 from backends.prices import NO_PRICES, PriceBook
 
@@ -134,10 +134,7 @@ class Spool:
 
     def _create(self) -> _File:
         path = self.directory / f"history-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(path, flags, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self._files.append(made := _File(path, handle, 0))
+        self._files.append(made := _File(path, locked_file(path), 0))
         return made
 
 

@@ -96,7 +96,7 @@ class Tallies:
 
     def count(self, draft: RecordDraft) -> None:
         """One finished record, before the recorder takes it."""
-        if recorder.waiting >= recorder.queue_rows:
+        if recorder.is_full:
             self.dropped += 1
         kind = draft.kind.value if draft.kind else NONE
         where = (draft.backend or NONE, kind)

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from backends.services import ServiceError
@@ -21,6 +21,8 @@ LOCK_NUMBER = (
     0x5061_7463_684D  # of PostgreSQL's advisory lock: any number that nobody else uses in this database
 )
 OUR_APPS = {"backends", "accounts", "analytics"}
+_TAKEN_BACK = "What was begun was taken back. Start the version before again."
+_HALFWAY = "What was applied by then stays. See to the cause and start this version again."
 
 
 def migrate_if_needed() -> bool:
@@ -41,6 +43,7 @@ def migrate_if_needed() -> bool:
 
 def _migrate(aliases: list[str]) -> None:
     """All migrations of all files or none; on PostgreSQL each by itself."""
+    before = [_applied(alias) for alias in aliases]
     try:
         with ExitStack() as held:
             for alias in aliases:
@@ -52,8 +55,9 @@ def _migrate(aliases: list[str]) -> None:
         raise
     except Exception as exc:  # whatever a migration stumbles over
         raise ServiceError(
-            f"The databases cannot be brought up to this version ({_briefly(exc)}). What was begun was taken back."
-            " Start the version before again; `python manage.py doctor` and the maintainers can tell more."
+            f"The databases cannot be brought up to this version ({_briefly(exc)})."
+            f" {_TAKEN_BACK if _are_as(before, aliases) else _HALFWAY}"
+            " `python manage.py doctor` and the maintainers can tell more."
         ) from exc
 
 
@@ -70,6 +74,18 @@ def _all_or_nothing(alias: str) -> Iterator[None]:
             yield
     finally:
         connection.enable_constraint_checking()
+
+
+def _applied(alias: str) -> set[tuple[str, str]]:
+    return set(MigrationRecorder(connections[alias]).applied_migrations())
+
+
+def _are_as(before: list[set[tuple[str, str]]], aliases: list[str]) -> bool:
+    """False also where a database cannot be asked any more."""
+    try:
+        return before == [_applied(alias) for alias in aliases]
+    except DatabaseError:
+        return False
 
 
 def _check_apart() -> None:
@@ -110,9 +126,10 @@ def _is_pending(alias: str) -> bool:
 
     Compares names only. Django's own executor would import every migration to find out, at each start.
     """
-    applied = set(MigrationRecorder(connections[alias]).applied_migrations())
+    applied = _applied(alias)
     known = set(known_migrations())
-    if newer := sorted(f"{app}.{name}" for app, name in applied - known if app in OUR_APPS):
+    here = {app for app in OUR_APPS if router.allow_migrate(alias, app)}  # the others change nothing in it
+    if newer := sorted(f"{app}.{name}" for app, name in applied - known if app in here):
         raise ServiceError(
             f"The database {alias} was made by a newer Patchbay ({', '.join(newer)})."
             " Start that version, or restore the backup that belongs to this one."

@@ -5,6 +5,7 @@ It stands at the bottom and needs no settings: the home makes its master secret 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 PRIVATE = 0o600
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
@@ -31,12 +33,28 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
         with new_file(draft) as file:
             yield file
         if is_new:
-            os.link(draft, path)  # unlike a rename it refuses to replace anything
+            _name_it(draft, path)
         else:
             draft.replace(path)
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _name_it(draft: Path, path: Path) -> None:
+    """Raises FileExistsError: unlike a rename, a link replaces nothing. Without links the name is taken first."""
+    try:
+        os.link(draft, path)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        with new_file(path):
+            pass
+        try:
+            draft.replace(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class UpstreamResponse:
         encoding = content_encoding(exchange.headers)
         self.status: int = exchange.status
         self.connect_seconds: float = exchange.connect_seconds
-        self.reused: bool = exchange.reused  # it came over a connection that had served before
+        self.reused: bool = exchange.reused  # it came over a connection that had been kept
         self.resent: bool = (
             exchange.resent
         )  # the upstream had closed the kept connection; sent again on a new one

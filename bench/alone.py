@@ -84,7 +84,8 @@ def history(bench: Bench, quick: bool) -> list[dict[str, float]]:
     rows = []
     for records in RECORDS[:-1] if quick else RECORDS:
         with new_place() as home:
-            run([sys.executable, "-m", "bench.history_fill", str(records), "--home", str(home)], PROJECT)
+            if records:
+                run([sys.executable, "-m", "bench.history_fill", str(records), "--home", str(home)], PROJECT)
             with running(bench, home, (bench.cores.subject,)) as (process, ready, port):
                 cost = load(
                     bench, process, Target("patchbay", port, ready.headers), 32, 1000 if quick else 3000

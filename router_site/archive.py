@@ -43,7 +43,8 @@ class Member(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """What an archive holds. `created_at`: ISO 8601, UTC. `secrets`: fingerprints of the master secrets, newest first.
 
-    `migrations`: those that were applied, `app.name`, by database.
+    `patchbay`: the version whose data they are, "" for one before that which made the archive. `migrations`: those that
+    were applied, `app.name`, by database.
     """
 
     format: int

@@ -49,9 +49,12 @@ def default_name(moment: datetime) -> str:
     return f"patchbay-{moment:%Y%m%dT%H%M%SZ}.tar.gz"
 
 
-def make_backup(path: Path | None, *, with_history: bool = True, with_secret: bool = False) -> Backup:
+def make_backup(
+    path: Path | None, *, with_history: bool = True, with_secret: bool = False, version: str | None = None
+) -> Backup:
     """Write an archive to `path`, a new file, or under a name of its own into a directory (default: the current one).
 
+    `version`: whose data they are, if not this one's; "" for some version before it.
     Raises ServiceError for databases that are not SQLite, and when something cannot be read or written.
     """
     aliases = ["default", "history"] if with_history else ["default"]
@@ -64,7 +67,9 @@ def make_backup(path: Path | None, *, with_history: bool = True, with_secret: bo
         raise ServiceError(f"{target} exists. Choose another name, or remove it first.")
     try:
         with tempfile.TemporaryDirectory(prefix=".patchbay-", dir=target.parent) as draft:
-            return _make(target, Path(draft), aliases, with_secret, now)
+            files, migrations = _copies(Path(draft), aliases, with_secret)
+            whose = settings.VERSION if version is None else version
+            return _write(target, files, migrations, whose, now)
     except ArchiveError as exc:
         raise ServiceError(str(exc)) from exc
     except OSError as exc:
@@ -72,7 +77,10 @@ def make_backup(path: Path | None, *, with_history: bool = True, with_secret: bo
         raise ServiceError(f"{place} cannot be used ({exc.strerror}). Choose another place.") from exc
 
 
-def _make(target: Path, draft: Path, aliases: Sequence[str], with_secret: bool, now: datetime) -> Backup:
+def _copies(
+    draft: Path, aliases: Sequence[str], with_secret: bool
+) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """The members by name, and the migrations that were applied."""
     files, migrations = {}, {}
     for alias in aliases:
         files[DATABASES[alias]] = copy = draft / DATABASES[alias]
@@ -80,9 +88,15 @@ def _make(target: Path, draft: Path, aliases: Sequence[str], with_secret: bool, 
     if with_secret:
         files[SECRET] = draft / SECRET
         write_secrets(files[SECRET], settings.MASTER_SECRETS)
+    return files, migrations
+
+
+def _write(
+    target: Path, files: dict[str, Path], migrations: dict[str, list[str]], version: str, now: datetime
+) -> Backup:
     manifest = Manifest(
         FORMAT,
-        settings.VERSION,
+        version,
         f"{now:%Y-%m-%dT%H:%M:%SZ}",
         {name: member_of(path) for name, path in files.items()},
         migrations,

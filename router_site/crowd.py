@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import time
 
 ABSENT = -1
+SILENT_SECONDS = 1.0  # who has said nothing for so long hangs; the others say something four times in it
 _BYTES = 8
 
 
@@ -14,13 +16,14 @@ class Crowd:
     """How many connections each of `count` workers holds, in memory that all of them see through `fd`."""
 
     def __init__(self, fd: int, count: int) -> None:
-        self._counts = memoryview(mmap.mmap(fd, count * _BYTES)).cast("q")
+        memory = memoryview(mmap.mmap(fd, 2 * count * _BYTES)).cast("q")
+        self._counts, self._said_at = memory[:count], memory[count:]
 
     @classmethod
     def make(cls, count: int) -> tuple[Crowd, int]:
         """With nobody there, and the file descriptor to hand on to the workers."""
         fd = _nameless()
-        os.ftruncate(fd, count * _BYTES)
+        os.ftruncate(fd, 2 * count * _BYTES)
         crowd = cls(fd, count)
         for number in range(1, count + 1):
             crowd.say(number, ABSENT)
@@ -38,10 +41,13 @@ class Crowd:
     def say(self, number: int, held: int) -> None:
         """Worker `number`, counted from 1, holds so many connections; ABSENT: it does not listen."""
         self._counts[number - 1] = held
+        self._said_at[number - 1] = time.monotonic_ns()
 
     def fewest(self) -> int:
-        """Of the workers that listen; 0 when none does."""
-        return min((held for held in self._counts if held != ABSENT), default=0)
+        """Of the workers that listen and do not hang; 0 when none does."""
+        lately = time.monotonic_ns() - int(SILENT_SECONDS * 1e9)
+        said = zip(self._counts, self._said_at, strict=True)
+        return min((held for held, at in said if held != ABSENT and at > lately), default=0)
 
 
 def _nameless() -> int:

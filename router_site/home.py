@@ -70,6 +70,9 @@ def _ensure_private_directory(directory: Path) -> None:
 
 def _create_secret(path: Path) -> None:
     """No reader ever sees half of it; where another process was first, that one's secret stands."""
-    with suppress(FileExistsError), whole_file(path, is_new=True) as file:
-        file.write(secrets.token_urlsafe(48).encode() + b"\n")
-    sync_directory(path.parent)
+    try:
+        with suppress(FileExistsError), whole_file(path, is_new=True) as file:
+            file.write(secrets.token_urlsafe(48).encode() + b"\n")
+        sync_directory(path.parent)
+    except OSError as exc:
+        raise HomeError(f"Cannot write {path} ({exc.strerror}). Check its disk and rights.") from exc

@@ -36,7 +36,7 @@ def keep_a_copy(*, using: str, plan: Sequence[tuple[Any, bool]], **_: Any) -> No
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         target = place / f"{PREFIX}{settings.VERSION}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z.tar.gz"
-        make_backup(target, with_history=False)
+        make_backup(target, with_history=False, version="")  # the version before takes no newer one's
         _forget_older(place)
     except OSError as exc:
         raise _refused(exc.strerror or str(exc)) from exc

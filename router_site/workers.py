@@ -84,6 +84,7 @@ class Workers:
         self._workers: dict[int, _Worker] = {}
         self._short_lives = 0
         self._signals = 0
+        self._is_starting = False  # a process, which needs the open port
         self._codes: list[int] = []
         self._crowd, self._crowd_fd = Crowd.make(count)
         self._lifeline, self._held = os.pipe()  # the writing end closes with this process, and only then
@@ -101,6 +102,17 @@ class Workers:
         return max(self._codes, default=0)
 
     def _start(self, number: int, *, greets: bool = False) -> None:
+        self._is_starting = True
+        process = None if self._signals else self._process(number, greets=greets)
+        self._is_starting = False
+        if process is not None:
+            self._workers[number] = _Worker(number, process)
+        if self._signals:  # one came meanwhile: the port was left open, and this worker was not told
+            self._listener.close()
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+
+    def _process(self, number: int, *, greets: bool) -> subprocess.Popen[bytes]:
         own = {
             LISTEN_FD: str(self._listener.fileno()),
             LIFELINE_FD: str(self._lifeline),
@@ -109,15 +121,12 @@ class Workers:
             NUMBER: str(number),
             GREETS: "1" if greets else "0",
         }
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, *self._command],
             env={**os.environ, **own},
             pass_fds=(self._listener.fileno(), self._lifeline, self._crowd_fd),
             start_new_session=True,  # Ctrl-C in a terminal is for the first process alone
         )
-        self._workers[number] = _Worker(number, process)
-        if self._signals:  # one came meanwhile, and was passed on without this worker
-            process.send_signal(signal.SIGTERM)
 
     def _ended(self, worker: _Worker) -> None:
         del self._workers[worker.number]
@@ -142,6 +151,7 @@ class Workers:
     def _stop_all(self, *_: object) -> None:
         """The first signal drains the workers, the second ends them now, as with one process."""
         self._signals += 1
-        self._listener.close()  # else clients would go on being connected, and wait for nobody
+        if not self._is_starting:
+            self._listener.close()  # else clients would go on being connected, and wait for nobody
         for worker in list(self._workers.values()):
             worker.process.send_signal(signal.SIGTERM)

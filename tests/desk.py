@@ -23,6 +23,15 @@ class Desk:
         self.version = 0
 
     def __enter__(self) -> Desk:
+        self._open()
+        return self
+
+    def reopen(self) -> None:
+        """A new process, after the database was away: the connection of this one has ended."""
+        self._close()
+        self._open()
+
+    def _open(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.desk_worker"],
             cwd=PROJECT,
@@ -31,11 +40,13 @@ class Desk:
             stdout=subprocess.PIPE,
             text=True,
         )
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()

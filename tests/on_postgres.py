@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 _homes: dict[Path, dict[str, str]] = {}
 _numbers = count(1)
+_making = threading.Lock()  # two servers may start at once on one home
 
 
 def is_on() -> bool:
@@ -100,14 +102,18 @@ def home_settings(home: Path, *, is_blank: bool = False, like: Path | None = Non
     if not is_on():
         return {}
     home = home.absolute()
-    if home not in _homes:
-        for kind in _KINDS.values():
-            source = f"migrated_{kind}" if like is None else _name(like.absolute(), kind)
-            template = "" if is_blank else f" TEMPLATE {source}"
-            _ask(f"CREATE DATABASE {_name(home, kind)}{template}")
-        urls = {name: _url(_name(home, kind)) for name, kind in _KINDS.items()}
-        _homes[home] = {**urls, "REDIS_URL": f"redis://127.0.0.1:{_port(1)}/{_redis_number()}"}
-    return _homes[home]
+    with _making:
+        if home not in _homes:
+            _homes[home] = _made(home, is_blank, like)
+        return _homes[home]
+
+
+def _made(home: Path, is_blank: bool, like: Path | None) -> dict[str, str]:
+    for kind in _KINDS.values():
+        source = f"migrated_{kind}" if like is None else _name(like.absolute(), kind)
+        _ask(f"CREATE DATABASE {_name(home, kind)}{'' if is_blank else f' TEMPLATE {source}'}")
+    urls = {name: _url(_name(home, kind)) for name, kind in _KINDS.items()}
+    return {**urls, "REDIS_URL": f"redis://127.0.0.1:{_port(1)}/{_redis_number()}"}
 
 
 def table(

@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
     def start(self, request: Request, deadlines: Deadlines) -> Exchange:
         """Send a request. Fails into the exchange, never raises."""
         exchange = Exchange(self._loop, self, request, deadlines, self.peer)
-        exchange.reused = self.served > 0
+        exchange.reused = self.served > 0 or self.idle_since > 0
         if self._transport is None or self.closed or self._transport.is_closing():
             error = self._lost(exchange, None)
             error.request_sent = "none"

@@ -55,7 +55,7 @@ class Exchange:
     ) -> None:
         self.status = 0  # the final one; 0 until its headers are in
         self.headers: list[tuple[bytes, bytes]] = []  # names in lower case
-        self.reused = False  # it ran on a connection that had served before
+        self.reused = False  # it ran on a connection that had served before, or was kept unused
         self.resent = False  # a first copy met a connection that the upstream had closed meanwhile
         self.request = request
         self.deadlines = deadlines

@@ -26,9 +26,12 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """Per host. `idle_seconds`: how long an unused connection is kept; many servers close after 75 s."""
+    """Per host. `connections`: half of what clients may open: one host cannot have all of them.
 
-    connections: int = 1000
+    `idle_seconds`: how long an unused connection is kept; many servers close after 75 s.
+    """
+
+    connections: int = 4096
     idle: int = 256
     idle_seconds: float = 60.0
 
@@ -167,6 +170,7 @@ class ConnectionPool:
         self._connections.add(connection)
         if not waiter.turn.done():
             waiter.turn.set_result(connection)
+            _forget_served(host)  # of a host that closes every connection nobody else would
         elif waiter.turn.cancelled():
             self._pass_on(host, connection)
         elif not connection.closed:
@@ -240,9 +244,11 @@ class ConnectionPool:
                 del self._hosts[key]
 
 
+def _forget_served(host: _Host) -> None:
+    while host.waiting and host.waiting[0].turn.done():
+        host.waiting.popleft()
+
+
 def _next_waiter(host: _Host) -> _Waiter | None:
-    while host.waiting:
-        waiter = host.waiting.popleft()
-        if not waiter.turn.done():
-            return waiter
-    return None
+    _forget_served(host)
+    return host.waiting.popleft() if host.waiting else None

@@ -36,7 +36,7 @@ _LEAVING = Refusal(
 # A proxy that keeps connections cannot know that we leave before it has sent its next request, and may not send that
 # one twice. So in a drain an open connection may bring one more within this time; its answer says that it is the last.
 _LAST_REQUEST_SECONDS = 4 * SWEEP_SECONDS
-_LAST_BODY_SECONDS = 5.0  # and what is half sent may be sent to its end
+_LAST_REST_SECONDS = 5.0  # and what is half sent may be sent to its end
 
 
 class Phase(enum.Enum):
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         """Start the clock with the first byte; refuse what cannot become a head any more."""
         buffer, limits = self._buffer, self._hub.limits
         if not self._scanned and buffer:
-            self._deadline = time.monotonic() + limits.header_seconds
+            self._deadline = time.monotonic() + _patience(limits.header_seconds)
         new = buffer[max(0, self._scanned - 1) :]
         if new.count(b"\n") != new.count(b"\r\n") + new.startswith(b"\n") * (self._scanned > 0):
             raise Refused(400, "The request head contains a bare line feed. End each line with CR LF.")
@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
             if head.expects_continue and not self._buffer:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         allowed = limits.body_seconds + head.content_length / limits.body_bytes_per_second
-        self._deadline = time.monotonic() + (min(allowed, _LAST_BODY_SECONDS) if draining() else allowed)
+        self._deadline = time.monotonic() + _patience(allowed)
         self._phase = Phase.BODY
 
     def _read_body(self) -> bool:
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
         """The server is leaving: what is open may bring one more whole request, soon; what runs goes on."""
         if self._phase in (Phase.HEAD, Phase.BODY):
             is_begun = self._phase is Phase.BODY or self._buffer
-            seconds = _LAST_BODY_SECONDS if is_begun else _LAST_REQUEST_SECONDS
+            seconds = _LAST_REST_SECONDS if is_begun else _LAST_REQUEST_SECONDS
             self._deadline = min(self._deadline, time.monotonic() + seconds, self._hub.last_call)
 
     def _comes_too_late(self) -> bool:
@@ -346,6 +346,11 @@ class Connection(asyncio.Protocol):
         self._deadline = self._stalled_at = math.inf
         self._forget_exchange()
         self._transport.abort()
+
+
+def _patience(seconds: float) -> float:
+    """How long to wait for the rest of what is half sent."""
+    return min(seconds, _LAST_REST_SECONDS) if draining() else seconds
 
 
 def _address(name: object) -> Address | None:

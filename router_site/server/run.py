@@ -158,12 +158,10 @@ class _Run:
     async def _stop_listening(self, listening: asyncio.Server | Acceptor) -> None:
         """Close the port. Whom the kernel has connected already is let in first: closing would reset them."""
         loop, found = asyncio.get_running_loop(), []
-        with self._listener.dup() as spare:
-            listening.close()
-            spare.setblocking(False)
-            with suppress(OSError):  # nobody is left
-                while True:
-                    found.append(spare.accept()[0])
+        with suppress(OSError):  # nobody is left, or no file descriptor
+            while True:
+                found.append(self._listener.accept()[0])
+        listening.close()
         made = (loop.connect_accepted_socket(self._server.new_connection, client) for client in found)
         await asyncio.gather(*made, return_exceptions=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from accounts.key_limits import Hold, Spent
 from accounts.key_refusals import Limit, LimitReached
 from accounts.key_use import KeyLimits, Period
 from accounts.redis_key_limits import RedisKeyLimits
+from accounts.redis_money import to_units
 from accounts.redis_scripts import PREFIX
 from tests.accounts.sharing import TIMES, until
 from tests.redis_server import RedisServer, one_redis, redis
@@ -254,3 +256,60 @@ async def test_what_was_sent_apart_counts_in_the_minute_afterwards() -> None:
         for number in range(4):
             await states[number % 2].reserve(own, 1)
         assert (await refused(states[0], own, 1)).shortage.used == 8, "four apart, four together"
+
+
+async def test_what_is_let_through_while_they_come_together_is_counted() -> None:
+    own, let_through = limits(requests=1_000_000, budget=DOLLAR * 1_000_000), 0
+    async with apart(1) as (server, [state]):
+        server.kill()
+        await until(lambda: not state.is_shared)
+        server.start()
+        while not state.is_shared:
+            await state.reserve(own, 0, DOLLAR)
+            let_through += 1
+            await asyncio.sleep(0)
+        held = str(to_units(DOLLAR * let_through))
+        await until(lambda: not state._sent)
+        await until(lambda: held in server.ask("HGET", f"{PREFIX}:key:7:held", "process0"))
+        assert server.ask("ZCARD", f"{PREFIX}:key:7:sent") == f":{let_through}\r\n"
+
+
+async def test_who_comes_back_first_does_not_take_the_others_shares() -> None:
+    async with apart(2) as (server, [here, there]):
+        await there._link.stop()
+        server.kill()
+        await until(lambda: not here.is_shared)
+        server.start()
+        await until(lambda: here.is_shared)
+        await here.reserve(FREE)  # by now it has heard who is there
+        await here.reserve(FREE)
+        assert here.processes == 2, "the other one may be on its way"
+        await until(lambda: here.processes == 1)
+
+
+async def test_workers_that_start_without_redis_give_out_their_shares() -> None:
+    own, nowhere = limits(requests=8), RedisServer().url
+    state = RedisKeyLimits(nowhere, "one-of-four", TIMES, processes=4)
+    state.start()
+    try:
+        for _ in range(2):
+            (await state.reserve(own)).refund()
+        assert (await refused(state, own)).shortage.allowed == 2, "a quarter of eight"
+    finally:
+        await state.stop()
+
+
+async def test_what_was_let_through_apart_is_told_in_pieces() -> None:
+    """Redis serves nobody while it reads a message: a long one, and all others would take it for dead."""
+    own = limits(requests=1_000_000)
+    async with apart(1) as (server, [state]):
+        server.kill()
+        await until(lambda: not state.is_shared)
+        for _ in range(5000):
+            (await state.reserve(own)).refund()
+        server.start()
+        server.ask("CONFIG", "SET", "slowlog-log-slower-than", "1000")
+        await until(lambda: state.is_shared and not state._sent)
+        assert server.ask("ZCARD", f"{PREFIX}:key:7:sent") == ":5000\r\n"
+        told = server.ask("SLOWLOG", "GET", "128")
+        assert max((int(size) for size in re.findall(r"\((\d+) more bytes\)", told)), default=0) < 64_000

@@ -6,7 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from analytics.drafts import AttemptDraft
 from analytics.journal import Journal, draft_of, line_of
 from analytics.models import Attempt, RequestRecord, UsageDay
 from analytics.recorder import Recorder
-from analytics.spool import Spool
+from analytics.spool import Spool, stored_row
+from backends.prices import NO_PRICES
 from tests.analytics.locking import history_is_locked
 from tests.analytics.test_spool import draft, running, until
 
@@ -153,6 +156,49 @@ def test_a_directory_that_cannot_be_written_is_told_once_and_tried_again(
     journal.note(draft())
     assert len(lines(place)) == 1
     journal.close(all_stored=True)
+
+
+def test_a_disk_that_stays_full_is_told_of_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "away")
+    journal.open()
+    with caplog.at_level(logging.WARNING, "patchbay.history"):
+        for _ in range(20):
+            journal._again_at = 0.0
+            journal.note(draft())
+            journal.advance(0, [])
+        assert caplog.text.count("not in the history's journal") == 1
+        journal._tells_at = 0.0
+        journal.advance(0, [])
+    assert "19 finished records are not in" in caplog.text
+
+
+def test_starts_at_the_same_moment_leave_each_other_their_files(tmp_path: Path) -> None:
+    """Each looks for what the dead have left while others make theirs: only what nobody has locked may be taken."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            spool = Spool(tmp_path)
+            spool.adopt()
+            spool.replay(lambda rows: True)
+            spool.close()
+
+    lost = 0
+    with ThreadPoolExecutor(3) as threads:
+        looking = [threads.submit(look) for _ in range(3)]
+        for _ in range(300):
+            journal, spool = Journal(tmp_path), Spool(tmp_path)
+            journal.open()
+            assert spool.add([stored_row(draft(), NO_PRICES)])
+            own = [page.path for page in (journal._active, journal._spare, spool._own) if page is not None]
+            lost += 3 - sum(path.exists() for path in own)
+            spool.close()
+            journal.close(all_stored=True)
+        done.set()
+    assert [each.exception() for each in looking] == [None] * 3
+    assert lost == 0
 
 
 def test_a_line_holds_no_secret_in_what_others_said() -> None:

@@ -101,6 +101,21 @@ def test_what_could_not_be_written_at_the_end_is_written_by_the_next_start(tmp_p
     assert RequestRecord.objects.get().pk == made.id
 
 
+def test_two_starts_that_find_the_same_records_count_them_once(tmp_path: Path) -> None:
+    """As after a kill while records moved from the journal into the spool, and several processes that start again."""
+    rows = [rows_of(draft()) for _ in range(400)]
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+        spool = Spool(place)
+        assert spool.add(rows)
+        spool.close()
+    with running(Recorder(spool=Spool(places[0]))), running(Recorder(spool=Spool(places[1]))):
+        until(lambda: not any(files(place) for place in places))
+    assert RequestRecord.objects.count() == Attempt.objects.count() == 400
+    assert UsageDay.objects.get().requests == 400
+
+
 def test_a_replay_counts_nothing_twice(tmp_path: Path) -> None:
     made = draft()
     recorder = Recorder()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,7 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.drafts import AttemptDraft, Outcome
+from analytics.recorder import recorder
+from analytics.spool import Spool, stored_row
 from analytics.tallies import MOST_MODELS, OTHER, Counts, Histogram, Tallies
+from backends.prices import NO_PRICES
 from proxyapp.metric_families import Family
 from proxyapp.metrics import counted
 from proxyapp.metrics_text import exposition
@@ -74,6 +79,25 @@ def test_models_and_outcomes_that_clients_and_upstreams_make_up_do_not_pile_up()
     assert len({model for _, model, _ in tallies.tokens}) == MOST_MODELS + 1
     assert tallies.tokens["openai", OTHER, "output"] == 2 * MOST_MODELS * USAGE.output
     assert len(tallies.attempts) <= 101
+
+
+def test_what_waits_in_the_spool_is_not_lost(tmp_path: Path) -> None:
+    tallies, made = Tallies(), draft(status=200)
+    before = recorder.spool, recorder.queue_rows
+    recorder.spool, recorder.queue_rows = Spool(tmp_path), 2
+    try:
+        assert recorder.spool.add([stored_row(made, NO_PRICES)] * 3)
+        tallies.count(made)
+        assert tallies.dropped == 0
+        for _ in range(3):
+            tallies.count(made)
+            recorder.record(made)
+        assert tallies.dropped == recorder.dropped == 1
+    finally:
+        recorder.spool.close()
+        recorder.spool, recorder.queue_rows = before
+        recorder._queue.clear()
+        recorder.dropped = 0
 
 
 def test_a_model_that_no_upstream_has_served_is_no_label() -> None:

@@ -9,6 +9,7 @@ from backends.checks import FIXED_SQLITE, base_urls_are_allowed, debug_is_off, s
 from backends.models import Backend
 
 
+@pytest.mark.sqlite("the warning about its library")
 def test_the_sqlite_warning_follows_the_library() -> None:
     expected = [] if sqlite3.sqlite_version_info >= FIXED_SQLITE else ["patchbay.W001"]
     assert [message.id for message in sqlite_version()] == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -133,6 +134,32 @@ def test_a_rename_that_fails_leaves_neither_a_draft_nor_a_change(tmp_path: Path)
         file.write(b"new")
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a" / "inside").is_dir()
+
+
+_NO_LINKS = """
+import sys
+from pathlib import Path
+from backends.private_files import whole_file
+
+for text in (b"one", b"two"):
+    try:
+        with whole_file(Path(sys.argv[1]), is_new=True) as file:
+            file.write(text)
+    except FileExistsError as exc:
+        print(exc.strerror)
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="a file system without hard links needs strace")
+@pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP"])
+def test_without_hard_links_a_new_file_is_whole_and_replaces_nothing(tmp_path: Path, error: str) -> None:
+    """As exFAT and some network shares answer."""
+    words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=?link,linkat"]
+    words += ["-e", f"inject=?link,linkat:error={error}", sys.executable, "-c", _NO_LINKS]
+    done = subprocess.run([*words, str(tmp_path / "a")], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("File exists\n", "")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+    assert (mode_of(tmp_path / "a"), (tmp_path / "a").read_bytes()) == (0o600, b"one")
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:

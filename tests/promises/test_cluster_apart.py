@@ -136,6 +136,7 @@ def test_ten_seconds_without_postgresql_lose_nothing(cluster: Cluster) -> None:
         time.sleep(max(0.0, 10 - (time.monotonic() - stopped)))
         cluster.postgres.start()
         back = until(lambda: not any(is_stuck(one) for one in cluster.each), "it stays degraded", 30)
+    cluster.desk.reopen()
     wanted = {seen.id for seen in found}
     until(lambda: wanted <= stored(cluster), "records are missing", 30)
     ids = [

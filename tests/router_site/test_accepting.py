@@ -81,6 +81,23 @@ async def test_who_has_left_is_not_waited_for() -> None:
     os.close(fd)
 
 
+async def test_who_hangs_is_not_waited_for_any_more() -> None:
+    """Else all others would take one connection in five milliseconds."""
+    crowd, fd = Crowd.make(2)
+    crowd.say(2, 0)
+    with listening() as listener:
+        worker = Worker(listener, crowd, 1, before=9)
+        assert crowd.fewest() == 0
+        async with asyncio.timeout(10):
+            while crowd.fewest() == 0:
+                worker.acceptor.tell()
+                await asyncio.sleep(0.05)
+        assert crowd.fewest() == 9
+        assert crowd.is_there(2)
+        worker.acceptor.close()
+    os.close(fd)
+
+
 def test_processes_see_the_same_counts() -> None:
     crowd, fd = Crowd.make(3)
     other = Crowd(fd, 3)

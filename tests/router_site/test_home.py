@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from router_site.home import HomeError, ensure_home, read_or_create_secret
+from tests.patchbay import PROJECT
 
 
 def mode(path: Path) -> int:
@@ -77,3 +80,26 @@ def test_a_home_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HomeError, match="PATCHBAY_HOME"):
         ensure_home(tmp_path / "file" / "home")
+
+
+_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from router_site.home import HomeError, read_or_create_secret
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # every write fails, as on a full disk
+try:
+    read_or_create_secret(Path(sys.argv[1]))
+except HomeError as exc:
+    print(exc)
+"""
+
+
+def test_a_disk_that_takes_no_secret_is_named(tmp_path: Path) -> None:
+    home = ensure_home(tmp_path / "home")
+    command = [sys.executable, "-c", _FULL_DISK, str(home)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    place = home / "secrets" / "secret_key"
+    assert done.stdout == f"Cannot write {place} (File too large). Check its disk and rights.\n"
+    assert done.stderr == ""
+    assert list(place.parent.iterdir()) == []

@@ -189,3 +189,14 @@ def test_one_database_for_both_is_refused(postgres: PostgresServer) -> None:
     done = same.manage("runproxy", check=False)
     assert done.returncode == 1
     assert "Give the history one of its own" in done.stderr
+
+
+def test_a_start_that_ends_halfway_says_that_it_goes_on_from_there(postgres: PostgresServer) -> None:
+    patchbay = Patchbay(postgres.settings("halfway"), is_blank=True)
+    postgres.ask("CREATE TABLE backends_priceoverride (mine text)", "halfway_config")
+    done = patchbay.manage("accounts", "list", check=False)
+    assert done.returncode == 1
+    assert "backends_priceoverride" in done.stderr
+    assert "What was applied by then stays" in done.stderr
+    postgres.ask("DROP TABLE backends_priceoverride", "halfway_config")
+    assert patchbay.manage("accounts", "list").returncode == 0

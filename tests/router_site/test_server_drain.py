@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
 
@@ -123,8 +124,19 @@ def test_response_that_begins_while_draining_is_the_last_of_its_connection() -> 
         assert server.wait_exit() == 0
 
 
+def test_a_server_without_a_file_handle_to_spare_drains_all_the_same() -> None:
+    with ServerProcess(drain=30) as server, server.connect() as client:
+        client.send(get("/stream?1"))
+        server.wait_for("stream-started")
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, 3))
+        server.terminate()
+        assert client.read_response().body.endswith(b"[end]\n")
+        assert server.wait_exit() == 0
+        assert server.errors == ""
+
+
 def test_what_stays_half_sent_is_refused_and_hardly_delays_the_end() -> None:
-    with ServerProcess(drain=30) as server, server.connect() as uploading:
+    with ServerProcess(drain=30) as server, server.connect() as uploading, server.connect() as late:
         with server.connect() as in_head, server.connect() as in_body, server.connect() as silent:
             in_head.send(b"POST /v1/mess")
             for client in (in_body, uploading):
@@ -132,10 +144,12 @@ def test_what_stays_half_sent_is_refused_and_hardly_delays_the_end() -> None:
             assert server.is_well()
             started = server.terminate()
             server.wait_for("drain")
+            late.send(b"POST /v1/mess")
             uploading.send(b"half")
             assert uploading.read_response().status == 200
             assert in_head.read_response().status == 503
             assert in_body.read_response().status == 503
+            assert late.read_response().status == 503
             assert silent.read_to_end() == b""
             assert server.wait_exit() == 0
         assert time.monotonic() - started < SLACK

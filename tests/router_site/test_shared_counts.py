@@ -42,12 +42,13 @@ class Client:
 
     def server(self, running: Patchbay) -> int:
         """The worker at the other end, as the kernel tells it."""
-        own = f":{self._connection.sock.getsockname()[1]:04X}"
+        here, there = self._connection.sock.getsockname(), self._connection.sock.getpeername()
+        ends = (f":{there[1]:04X}", f":{here[1]:04X}")  # as the server sees them
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-        [inode] = [row[9] for row in rows if row[2].endswith(own) and row[3] == "01"]
-        ends = {pid: Path(f"/proc/{pid}/fd").iterdir() for pid in children(running)}
+        [inode] = [row[9] for row in rows if (row[1][-5:], row[2][-5:], row[3]) == (*ends, "01")]
+        open_files = {pid: Path(f"/proc/{pid}/fd").iterdir() for pid in children(running)}
         resolve = os.path.realpath  # it does not mind a descriptor that is closed meanwhile
-        [pid] = [pid for pid, fds in ends.items() if any(f"[{inode}]" in resolve(fd) for fd in fds)]
+        [pid] = [pid for pid, fds in open_files.items() if any(f"[{inode}]" in resolve(fd) for fd in fds)]
         return pid
 
     def close(self) -> None:

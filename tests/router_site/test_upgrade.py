@@ -62,8 +62,8 @@ def home(tmp_path: Path, older: Path) -> Path:
     return home
 
 
-def change(home: Path, statement: str) -> None:
-    with closing(sqlite3.connect(home / "config.sqlite3")) as database, database:
+def change(home: Path, statement: str, name: str = "config") -> None:
+    with closing(sqlite3.connect(home / f"{name}.sqlite3")) as database, database:
         database.execute(statement)
 
 
@@ -155,6 +155,34 @@ def test_the_copy_is_private_and_restores_the_state_before(home: Path) -> None:
         assert [list(database.iterdump())] == before
     patchbay.manage("restore", str(copy), "--yes")
     assert dump(home, ("config",)) == before
+
+
+NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('{app}', '9999_next', '2027-01-01')"
+OLD_CODE = """
+import sys, django
+from pathlib import Path
+django.setup()
+from django.conf import settings
+from router_site.restore import restore
+settings.VERSION = "0.0.9"  # the version before, as it will be when this one is released
+print(restore(Path(sys.argv[1]), lambda *_: True, any_secret=False))
+"""
+
+
+def test_the_version_before_takes_the_copy_and_the_history(home: Path) -> None:
+    patchbay = Patchbay(HISTORY_AGE, home=home)
+    before = dump(home, ("config",))
+    patchbay.manage("accounts", "pause", "openai")
+    [copy] = copies(home)
+    change(home, NEWER.format(app="accounts"), "history")  # a newer version notes it there too
+    environment = {**patchbay.environment, "DJANGO_SETTINGS_MODULE": "router_site.settings"}
+    command = [sys.executable, "-c", OLD_CODE, str(copy)]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert dump(home, ("config",)) == before
+    assert patchbay.manage("accounts", "list").returncode == 0
+    change(home, NEWER.format(app="analytics"), "history")
+    assert "was made by a newer Patchbay (analytics.9999_next)" in refused_start(patchbay)
 
 
 def test_a_migration_that_fails_changes_nothing_and_the_next_start_tries_again(home: Path) -> None:

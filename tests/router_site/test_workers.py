@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import pytest
 
 from tests.patchbay import Patchbay
 from tests.redis_server import RedisServer, one_redis, redis
+from tests.router_site.server_process import ROOT
 from tests.servers import SimulatorThread
 
 __all__ = ["one_redis", "redis"]
@@ -137,6 +140,28 @@ def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
     done = Patchbay(home=tmp_path / "home").manage("runproxy", "--workers", count, check=False)
     assert done.returncode == 2
     assert "PATCHBAY_WORKERS must be a whole number from 1 to 64" in done.stderr
+
+
+MANY = """
+import socket
+from router_site.workers import Workers
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    raise SystemExit(Workers(64, listener, ["-c", "import time; time.sleep(60)"]).run())
+"""
+
+
+def test_a_signal_while_workers_are_being_started_is_a_drain() -> None:
+    command = [sys.executable, "-c", MANY]
+    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        started = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+        while not started.read_text().split():
+            time.sleep(0.001)
+        first.send_signal(signal.SIGTERM)
+        assert (first.communicate(timeout=20)[1], first.returncode) == ("", 0)
+    finally:
+        first.kill()
+        first.wait()
 
 
 def connections_of(pid: int, port: int) -> int:

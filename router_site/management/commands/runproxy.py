@@ -61,8 +61,9 @@ class Command(BaseCommand):
         from router_site.admission import admit
         from router_site.asgi import application
 
-        greets = place is None or place.greets
-        login_link = f"{own_url()}/admin/login-link/{login_link_make()}/" if greets else ""
+        login_link = (
+            f"{own_url()}/admin/login-link/{login_link_make()}/" if place is None or place.greets else ""
+        )
         if place is not None:
             shared_counts.join(place.board)
         runtime.prepare()
@@ -71,7 +72,7 @@ class Command(BaseCommand):
             runtime.start()
             if place is not None:
                 place.watch_lifeline()
-            if greets:
+            if login_link:
                 self._greet(login_link)
             _settle_memory()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -47,6 +48,13 @@ class Slow:
         await connection.send(b"0\r\n\r\n")
 
 
+async def repeated_from(connection: RawConnection, request: RawRequest, slow: Slow) -> None:
+    """Answers to this request and to all that follow on the connection."""
+    while True:
+        await slow.answer(connection, request)
+        request = await connection.request()
+
+
 async def _served_while_dialling(
     pool: ConnectionPool, dialer: PatientDialer, server: RawServer, slow: Slow
 ) -> Exchange:
@@ -75,6 +83,44 @@ async def test_who_waits_for_a_new_connection_takes_one_that_becomes_free() -> N
             await asyncio.sleep(0.001)
         pool.close()
         await settled(pool)
+
+
+async def test_a_connection_that_was_closed_before_its_first_use_costs_no_request() -> None:
+    """It was kept although nobody had used it yet: the upstream may have closed it meanwhile, as any kept one."""
+    slow, dialer = Slow(), PatientDialer()
+    pool = ConnectionPool(dialer)
+
+    async def script(connection: RawConnection) -> None:
+        request = await connection.request()
+        if connection.number != 1:
+            await repeated_from(connection, request, slow)
+
+    async with RawServer(script) as server:
+        await _served_while_dialling(pool, dialer, server, slow)
+        dialer.door.set()
+        await server.connection(1)
+        while pool.idle_connections < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        exchange = await ask(pool, server)
+        assert (exchange.reused, exchange.resent) == (False, True)
+        assert await text(exchange) == b"ok"
+        pool.close()
+        await settled(pool)
+
+
+async def test_nothing_is_kept_of_connections_that_an_upstream_closes_after_each_answer() -> None:
+    pool = ConnectionPool()
+
+    async def script(connection: RawConnection) -> None:
+        await connection.request()
+        await connection.answer(b"ok", b"connection: close")
+
+    async with RawServer(script) as server:
+        for _ in range(5):
+            assert await text(await ask(pool, server)) == b"ok"
+        await settled(pool)
+        gc.collect()
+        assert not [one for one in gc.get_objects() if isinstance(one, Connection)]
 
 
 async def test_a_pool_that_closes_opens_no_connection_that_nobody_waits_for() -> None:
