@@ -51,6 +51,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
         self._watcher: Watcher | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._asked = asyncio.Lock()
+        self._is_over = False
 
     async def connect(self) -> None:
         """Let staff in."""
@@ -72,12 +73,12 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """A wish of the page."""
-        if self._watcher is None or not await self._is_still_allowed():
+        if self._watcher is None or self._is_over or not await self._is_still_allowed():
             return
         try:
             await self._grant(self._watcher, _decode(text_data or ""))
         except (ValueError, msgspec.MsgspecError):
-            await self.close(NOT_UNDERSTOOD)
+            await self._end(NOT_UNDERSTOOD)
 
     async def disconnect(self, code: int) -> None:
         """The page is gone."""
@@ -85,6 +86,16 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
             task.cancel()
         if self._watcher is not None:
             hub.leave(self._watcher)
+
+    async def _end(self, code: int) -> None:
+        """Close it, once, whoever finds first that it is over; nothing is sent after that."""
+        if self._is_over:
+            return
+        self._is_over = True
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        await self.close(code)
 
     async def _grant(self, watcher: Watcher, wish: _Wish) -> None:
         if wish.do == "filter":
@@ -102,7 +113,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
         while (batch := await watcher.take()) is not None:
             if not watcher.is_paused:
                 await self._tell(watcher, batch)
-        await self.close(TRY_LATER)
+        await self._end(TRY_LATER)
 
     async def _feed_news(self, watcher: Watcher) -> None:
         """After a pause, so that a look finds it written down; what happens in the pause is told after the next one."""
@@ -110,7 +121,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
             if batch.lost or any(event.change is not Change.PROGRESS for event in batch.events):
                 await asyncio.sleep(NEWS_SECONDS)
                 await self.send(text_data='{"type":"news"}')
-        await self.close(TRY_LATER)
+        await self._end(TRY_LATER)
 
     async def _tell(self, watcher: Watcher, batch: Batch) -> None:
         for event in batch.events:
@@ -144,7 +155,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has 
         """Whether the session lasts and its user may still see this; ends the connection otherwise."""
         if await may(self._session, VIEW_HISTORY):
             return True
-        await self.close(LOGGED_OUT)
+        await self._end(LOGGED_OUT)
         return False
 
     @property

@@ -110,8 +110,11 @@ def test_nobody_runs_as_root_or_writes_to_the_image() -> None:
 CONTAINED = """
 mount --make-rprivate /
 mount --bind "$THE_HOME" /srv
+mount --bind "$PWD" /media
 mount -o remount,bind,ro /
 mount -t tmpfs tmpfs /tmp
+case "$PWD" in /tmp/*) mkdir -p "$PWD" && mount --bind /media "$PWD" && mount -o remount,bind,ro "$PWD" ;; esac
+cd "$PWD"
 exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 """
 
@@ -141,7 +144,8 @@ def test_it_runs_where_only_its_mounts_can_be_written(tmp_path: Path) -> None:
         for body in (BODY, {**BODY, "stream": True}):
             assert patchbay.post("/v1/messages", body).status == 200
         assert {patchbay.get(path).status for path in ("/metrics", "/admin/login/", "/health")} == {200}
-        assert list((root / "tmp").iterdir()) == []
+        itself = {ROOT.parts[2]} if ROOT.is_relative_to("/tmp") else set()
+        assert {path.name for path in (root / "tmp").iterdir()} == itself
     finally:
         process.terminate()
         assert process.wait(30) == 0, (tmp_path / "log").read_text()

@@ -122,10 +122,10 @@ def test_a_disk_that_is_full_costs_the_lines_alone(tmp_path: Path) -> None:
         "recorder, unlimited = Recorder(journal=journal), resource.RLIM_INFINITY\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, unlimited))\n"
         "for _ in range(20): recorder.record(draft())\n"
-        "print(journal.missed, recorder.waiting)\n"
+        "print(journal.missed, recorder.waiting, flush=True)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))\n"
         "recorder.record(draft()); recorder.record(draft())\n"
-        "print(journal.missed)\n"
+        "print(journal.missed, flush=True)\n"
         "os._exit(0)\n"
     )
     done = run_child(script, tmp_path)

@@ -68,14 +68,6 @@ class Command(BaseCommand):
             shared_counts.join(place.board)
         runtime.prepare()
 
-        def ready() -> None:
-            runtime.start()
-            if place is not None:
-                place.watch_lifeline()
-            if login_link:
-                self._greet(login_link)
-            _settle_memory()
-
         code = serve(
             application,
             host=settings.PATCHBAY_HOST,
@@ -85,13 +77,22 @@ class Command(BaseCommand):
             worker=(place.crowd, place.number) if place else None,
             admit=admit,
             drain_seconds=settings.PATCHBAY_DRAIN_SECONDS,
-            on_ready=ready,
+            on_ready=lambda: self._begin(place, login_link),
             on_drain=lambda: room.close_in(max(0.0, settings.PATCHBAY_DRAIN_SECONDS - 1)),
             on_shutdown=shut_down_relays,
             on_stop=runtime.stop,
             on_rejected=record_rejection,
         )
         sys.exit(code)
+
+    def _begin(self, place: Place | None, login_link: str) -> None:
+        """It listens now."""
+        runtime.start()
+        if place is not None:
+            place.watch_lifeline()
+        if login_link:
+            self._greet(login_link)
+        _settle_memory()
 
     def _prepare(self) -> None:
         """Everything that may refuse the start. Nothing listens yet."""
