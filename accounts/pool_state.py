@@ -80,6 +80,10 @@ class Claim(msgspec.Struct, frozen=True):
     is_probe: bool = False
     limits: tuple[tuple[str, Decimal], ...] = ()
 
+    def slower(self, times: int) -> Claim:
+        """The same at a share of the pace."""
+        return msgspec.structs.replace(self, interval_s=self.interval_s * times)
+
     def is_held(self, now: float) -> bool:
         """Whether another request is trying the account, and may be refused yet."""
         return self.is_probe and self.state.probing != "" and now < self.state.silent_at

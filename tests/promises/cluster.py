@@ -24,6 +24,7 @@ import yaml
 from tests.desk import Desk
 from tests.patchbay import Patchbay, free_port
 from tests.postgres_server import PostgresServer
+from tests.promises.load import busy
 from tests.proxyapp.pools import Member, Pool, Pools
 from tests.redis_server import RedisServer
 from tests.servers import SimulatorThread
@@ -176,16 +177,8 @@ def load(ask_one: Callable[[int], Seen], *, clients: int, pause: float = 0.0) ->
             found.append(ask_one(next(numbers)))
             over.wait(pause)
 
-    threads = [threading.Thread(target=ask_on, daemon=True) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with busy(ask_on, clients, over):
         yield found
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client hangs"
 
 
 def overshoot(cluster: Cluster, before: list[int]) -> float:

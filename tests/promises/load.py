@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,15 +71,22 @@ def load(
                 found.finished.append((answer.headers["x-patchbay-request-id"], now, now - began))
             over.wait(pause)
 
+    with busy(ask_on, clients, over):
+        yield found
+
+
+@contextmanager
+def busy(ask_on: Callable[[], None], clients: int, over: threading.Event) -> Iterator[None]:
+    """So many clients at once, each in `ask_on` until `over` is set at the end of the block."""
     threads = [threading.Thread(target=ask_on, daemon=True) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
-        yield found
+        yield
     finally:
         over.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive(), "a client hangs"
 
 
